@@ -1,0 +1,48 @@
+# `make test` is what a change has to pass; `make lint` is its fast part.
+
+# Counted, not timed: a target that is stopped by the clock may report the clock as its failure.
+FUZZTIME ?= 10000x
+GO ?= go
+
+# package:target
+FUZZ = \
+	./call:FuzzEncode ./call:FuzzParseVersion ./call:FuzzCountryOfPhone \
+	./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
+	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm
+
+.PHONY: test lint race fuzz bench postgres build
+
+test: lint postgres race fuzz
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# One package at a time: some tests hold the service to fractions of a second.
+race:
+	$(GO) build -race ./...
+	$(GO) test -race -shuffle=on -p 1 -timeout 9m ./...
+
+fuzz:
+	@set -e; for t in $(FUZZ); do \
+		echo "fuzz $$t"; \
+		$(GO) test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$${t%:*}"; \
+	done
+
+# Natural batches against batches of one, in one run.
+bench: postgres
+	$(GO) test -run '^$$' -bench Invite -benchtime 1x -timeout 10m ./store
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/relay ./cmd/relay
+
+# The tests run on a real Postgres, 13 or newer, of which only the programs are needed.
+postgres:
+	@command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	ls /opt/homebrew/opt/postgresql*/bin/initdb /usr/local/opt/postgresql*/bin/initdb /Applications/Postgres.app/Contents/Versions/*/bin/initdb >/dev/null 2>&1 || \
+	if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; \
+	else \
+		echo "Postgres is missing. Debian, Ubuntu: sudo apt-get install postgresql; macOS: brew install postgresql"; exit 1; \
+	fi
