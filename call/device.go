@@ -1,0 +1,193 @@
+package call
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Platform is the operating system family of a device.
+type Platform string
+
+const (
+	HarmonyOS Platform = "harmonyos"
+	IOS       Platform = "ios"
+	Android   Platform = "android"
+	Web       Platform = "web"
+)
+
+// Platforms lists every platform.
+var Platforms = []Platform{HarmonyOS, IOS, Android, Web}
+
+// DeviceType is the kind of machine.
+type DeviceType string
+
+const (
+	Phone        DeviceType = "phone"
+	Tablet       DeviceType = "tablet"
+	PC           DeviceType = "pc"
+	Wearable     DeviceType = "wearable"
+	LiteWearable DeviceType = "lite_wearable" // a children's watch
+	TV           DeviceType = "tv"
+)
+
+// DeviceTypes lists every device type.
+var DeviceTypes = []DeviceType{Phone, Tablet, PC, Wearable, LiteWearable, TV}
+
+// Channel is a way to wake an app.
+type Channel string
+
+const (
+	PushKitVoIP  Channel = "push_kit_voip"  // Push Kit v3, push-type 10
+	PushKitAlert Channel = "push_kit_alert" // Push Kit v3, push-type 0
+	APNsVoIP     Channel = "apns_voip"      // APNs, apns-push-type voip
+	APNsAlert    Channel = "apns_alert"     // APNs, apns-push-type alert
+	Connection   Channel = "connection"     // the app's own open feed
+)
+
+// Channels lists every channel.
+var Channels = []Channel{PushKitVoIP, PushKitAlert, APNsVoIP, APNsAlert, Connection}
+
+// VoIP reports whether a wake over the channel starts the app itself, so that
+// a confirm may be expected without the user's tap.
+func (c Channel) VoIP() bool { return c == PushKitVoIP || c == APNsVoIP }
+
+// Presentation is how a device shows a call.
+type Presentation string
+
+const (
+	CallServiceKit       Presentation = "call_service_kit" // HarmonyOS Call Service Kit
+	CallKit              Presentation = "callkit"          // iOS CallKit
+	LiveCommunicationKit Presentation = "lck"              // iOS LiveCommunicationKit, 17.4 or newer
+	Alert                Presentation = "alert"            // an ordinary notification
+)
+
+// Presentations lists every presentation.
+var Presentations = []Presentation{CallServiceKit, CallKit, LiveCommunicationKit, Alert}
+
+// TokenName names one of a device's vendor tokens.
+type TokenName string
+
+const (
+	TokenPushKit   TokenName = "push_kit"
+	TokenAPNsVoIP  TokenName = "apns_voip"
+	TokenAPNsAlert TokenName = "apns_alert"
+)
+
+// TokenNames lists every token name.
+var TokenNames = []TokenName{TokenPushKit, TokenAPNsVoIP, TokenAPNsAlert}
+
+// Token names the vendor token that a channel needs; "" where it needs none.
+func (c Channel) Token() TokenName {
+	switch c {
+	case PushKitVoIP, PushKitAlert:
+		return TokenPushKit
+	case APNsVoIP:
+		return TokenAPNsVoIP
+	case APNsAlert:
+		return TokenAPNsAlert
+	}
+	return ""
+}
+
+// TokenState is what is known of a vendor token.
+type TokenState string
+
+const (
+	TokenAlive     TokenState = "alive"
+	TokenDead      TokenState = "dead"      // the vendor said that it will never work again
+	TokenSuspended TokenState = "suspended" // not to be used until the app registers again
+)
+
+// Token is one vendor token of a device.
+type Token struct {
+	Value string
+	State TokenState
+}
+
+// Device is one install of the app as the gate sees it.
+type Device struct {
+	ID            string
+	UserID        string
+	Platform      Platform
+	Type          DeviceType
+	SystemVersion string // as registered, e.g. "6.1.0(23)" or "17.4"
+	Emulator      bool
+	CallUI        Presentation
+	Environment   string // "production" or "sandbox"
+	BundleID      string
+	Locale        string
+	Tokens        map[TokenName]Token
+	Region        []Evidence
+	Connected     bool // its feed is open
+	AliveIncoming int  // legs of incoming calls that hold a slot
+	AliveOutgoing int  // outgoing calls that are alive
+}
+
+// Version is a platform's system version.
+type Version struct {
+	Major, Minor, Patch int
+	API                 int // HarmonyOS API level, the number in parentheses; 0 where none is given
+}
+
+// ParseVersion reads "6.1.0(23)", "17.4" or "14". Parts after the third
+// do not count. ok is false for anything else, and where a number is negative.
+func ParseVersion(s string) (v Version, ok bool) {
+	s = strings.TrimSpace(s)
+	if open := strings.IndexByte(s, '('); open >= 0 {
+		level, found := strings.CutSuffix(s[open+1:], ")")
+		n, err := strconv.Atoi(strings.TrimSpace(level))
+		if !found || err != nil || n < 0 {
+			return Version{}, false
+		}
+		v.API, s = n, strings.TrimSpace(s[:open])
+	}
+	parts := strings.Split(s, ".")
+	for i, dst := range []*int{&v.Major, &v.Minor, &v.Patch} {
+		if i >= len(parts) {
+			break
+		}
+		n, err := strconv.Atoi(parts[i])
+		if err != nil || n < 0 {
+			return Version{}, false
+		}
+		*dst = n
+	}
+	return v, true
+}
+
+// AtLeast reports whether v is min or newer. API levels decide where both
+// have one, since they are what HarmonyOS documents features by.
+func (v Version) AtLeast(min Version) bool {
+	if v.API > 0 && min.API > 0 {
+		return v.API >= min.API
+	}
+	if v.Major != min.Major {
+		return v.Major > min.Major
+	}
+	if v.Minor != min.Minor {
+		return v.Minor > min.Minor
+	}
+	return v.Patch >= min.Patch
+}
+
+// Vendor is who carries a channel, and whose credential an app needs for it.
+type Vendor string
+
+const (
+	PushKit Vendor = "push_kit"
+	APNs    Vendor = "apns"
+)
+
+// Vendors lists every vendor.
+var Vendors = []Vendor{PushKit, APNs}
+
+// Vendor is the channel's; "" for the app's own connection.
+func (c Channel) Vendor() Vendor {
+	switch c {
+	case PushKitVoIP, PushKitAlert:
+		return PushKit
+	case APNsVoIP, APNsAlert:
+		return APNs
+	}
+	return ""
+}
