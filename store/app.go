@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
+)
+
+// App is one tenant.
+type App struct {
+	ID        string
+	Policy    call.Policy
+	Vendors   []call.Vendor // it has credentials for
+	CreatedAt time.Time
+}
+
+// policyRecord is a policy as stored: what is absent is the default.
+type policyRecord struct {
+	Reject         call.RejectPolicy  `json:"reject,omitempty"`
+	Payload        call.PayloadPolicy `json:"payload,omitempty"`
+	MaxCallSeconds int                `json:"max_call_seconds,omitempty"`
+	RegionRules    string             `json:"region_rules,omitempty"`
+}
+
+func recordPolicy(p call.Policy) policyRecord {
+	return policyRecord{p.Reject, p.Payload, int(p.MaxDuration / time.Second), p.Rules}
+}
+
+func readPolicy(b []byte) (call.Policy, error) {
+	r := recordPolicy(call.DefaultPolicy())
+	if err := json.Unmarshal(b, &r); err != nil {
+		return call.Policy{}, err
+	}
+	return call.Policy{Reject: r.Reject, Payload: r.Payload, MaxDuration: time.Duration(r.MaxCallSeconds) * time.Second, Rules: r.RegionRules}, nil
+}
+
+// channelsOf is the channels that credentials with these vendors open.
+func channelsOf(vendors []string) map[call.Channel]bool {
+	open := map[call.Channel]bool{}
+	for _, c := range call.Channels {
+		if slices.Contains(vendors, string(c.Vendor())) {
+			open[c] = true
+		}
+	}
+	return open
+}
+
+// PutApp makes an app, or changes the policy of one. made says which.
+func (s *Store) PutApp(ctx context.Context, id string, p call.Policy) (made bool, err error) {
+	policy, err := json.Marshal(recordPolicy(p))
+	if err != nil {
+		return false, err
+	}
+	err = s.pool.QueryRow(ctx, `INSERT INTO apps (id, policy) VALUES ($1, $2)
+		ON CONFLICT (id) DO UPDATE SET policy = excluded.policy RETURNING xmax = 0`, id, policy).Scan(&made)
+	return made, translate(err)
+}
+
+// Apps lists every app, by id.
+func (s *Store) Apps(ctx context.Context) ([]App, error) {
+	rows, err := s.pool.Query(ctx, `SELECT a.id, a.policy, ARRAY(SELECT c.vendor FROM credentials c WHERE c.app_id = a.id ORDER BY 1), a.created_at
+		FROM apps a ORDER BY a.id`)
+	if err != nil {
+		return nil, translate(err)
+	}
+	apps, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (App, error) {
+		var a App
+		var policy []byte
+		if err := row.Scan(&a.ID, &policy, &a.Vendors, &a.CreatedAt); err != nil {
+			return a, err
+		}
+		var err error
+		a.Policy, err = readPolicy(policy)
+		return a, err
+	})
+	return apps, translate(err)
+}
+
+// App reads one app. Errors: ErrNotFound, ErrUnavailable.
+func (s *Store) App(ctx context.Context, id string) (App, error) {
+	apps, err := s.Apps(ctx)
+	if err != nil {
+		return App{}, err
+	}
+	i := slices.IndexFunc(apps, func(a App) bool { return a.ID == id })
+	if i < 0 {
+		return App{}, ErrNotFound
+	}
+	return apps[i], nil
+}
+
+// Credential is what one app presents to one vendor.
+type Credential struct {
+	AppID     string
+	Vendor    call.Vendor
+	Secret    []byte            // as the vendor issued it, e.g. Push Kit's key file
+	About     map[string]string // what may be shown of it, e.g. its key id
+	UpdatedAt time.Time
+}
+
+// PutCredential seals a credential with the first master key and stores it in
+// the place of an older one.
+//
+// Errors: ErrNotFound for an unknown app, ErrNoMasterKey, ErrUnavailable.
+func (s *Store) PutCredential(ctx context.Context, c Credential) error {
+	sealed, err := seal(s.config.MasterKeys, c.Secret, c.AppID, string(c.Vendor))
+	if err != nil {
+		return err
+	}
+	about, err := json.Marshal(c.About)
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, `INSERT INTO credentials (app_id, vendor, sealed, about) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (app_id, vendor) DO UPDATE SET sealed = excluded.sealed, about = excluded.about, updated_at = clock_timestamp()`,
+		c.AppID, c.Vendor, sealed, about)
+	return translate(err)
+}
+
+// Credential reads and opens a credential.
+//
+// Errors: ErrNotFound, ErrNoMasterKey, ErrWrongMasterKey, ErrUnavailable.
+func (s *Store) Credential(ctx context.Context, appID string, vendor call.Vendor) (Credential, error) {
+	c := Credential{AppID: appID, Vendor: vendor}
+	var sealed, about []byte
+	err := s.pool.QueryRow(ctx, `SELECT sealed, about, updated_at FROM credentials WHERE app_id = $1 AND vendor = $2`, appID, vendor).
+		Scan(&sealed, &about, &c.UpdatedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return c, ErrNotFound
+	}
+	if err != nil {
+		return c, translate(err)
+	}
+	if err := json.Unmarshal(about, &c.About); err != nil {
+		return c, err
+	}
+	c.Secret, err = unseal(s.config.MasterKeys, sealed, appID, string(vendor))
+	return c, err
+}
+
+// CredentialUpdatedAt says when a credential was last stored, so that whoever
+// keeps it open sees a new one.
+//
+// Errors: ErrNotFound, ErrUnavailable.
+func (s *Store) CredentialUpdatedAt(ctx context.Context, appID string, vendor call.Vendor) (at time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT updated_at FROM credentials WHERE app_id = $1 AND vendor = $2`, appID, vendor).Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return at, ErrNotFound
+	}
+	return at, translate(err)
+}

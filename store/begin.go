@@ -1,0 +1,325 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
+)
+
+// longestCall bounds how far back a live call can have begun, so that queries
+// for live ones look into the newest partitions only. An app's longest call
+// may not exceed it.
+const longestCall = 24 * time.Hour
+
+// idempotencyAge is how long a key is remembered.
+const idempotencyAge = 24 * time.Hour
+
+// beginTimeout bounds one transaction that takes in calls.
+const beginTimeout = 10 * time.Second
+
+// Invite is a backend's invitation, checked and complete.
+type Invite struct {
+	AppID       string
+	Key         string   // Idempotency-Key; "" for none
+	BodyHash    [32]byte // of the request, to know a repeat by
+	Ref         string
+	Caller      call.Party
+	Callee      call.Party
+	Media       call.Media
+	VoiceAnswer bool
+	Conference  bool
+	Custom      []byte // a JSON object as sent; nil for none
+	Ring        time.Duration
+}
+
+// Dial is a device's report that it starts a call.
+type Dial struct {
+	AppID    string
+	DeviceID string
+	UserID   string
+	ClientID string // the device's own id of the call; a repeat gets the same call
+	BodyHash [32]byte
+	Callee   call.Party
+	Media    call.Media
+}
+
+// beginning is a call about to be taken in.
+type beginning struct {
+	call     call.Call
+	userID   string // whose devices are planned for: the callee's, or the one that dials
+	deviceID string // of the device that dials
+	scope    string // of the idempotency key
+	key      string
+	hash     [32]byte
+	ring     time.Duration
+}
+
+func (b *beginning) outgoing() bool { return b.deviceID != "" }
+
+// CreateCall commits an invitation with a leg for each of the callee's devices
+// and hands its wakes to this process's dispatcher.
+//
+// Errors: ErrKeyReused, ErrInProgress (another process has held the same key's
+// lock for 5 s), ErrBusy, ErrUnavailable.
+func (s *Store) CreateCall(ctx context.Context, in Invite) (call.Call, error) {
+	if s.config.Full() {
+		return call.Call{}, ErrBusy
+	}
+	return s.begin(ctx, beginning{
+		userID: in.Callee.UserID, scope: "backend", key: in.Key, hash: in.BodyHash, ring: in.Ring,
+		call: call.Call{
+			AppID: in.AppID, Direction: call.Incoming, Ref: in.Ref, Caller: in.Caller, Callee: in.Callee, Media: in.Media,
+			VoiceAnswer: in.VoiceAnswer, Conference: in.Conference, Custom: in.Custom,
+		},
+	})
+}
+
+// DialCall commits an outgoing call that a device reported.
+//
+// Errors: ErrOutgoingLimit, call.ErrRegionNot, call.ErrRegionUnsure,
+// ErrDeviceRefused (an emulator), ErrForeignDevice, ErrKeyReused,
+// ErrInProgress, ErrBusy, ErrUnavailable.
+func (s *Store) DialCall(ctx context.Context, in Dial) (call.Call, error) {
+	return s.begin(ctx, beginning{
+		userID: in.UserID, deviceID: in.DeviceID, scope: "device:" + in.DeviceID, key: in.ClientID, hash: in.BodyHash,
+		call: call.Call{
+			AppID: in.AppID, Direction: call.Outgoing, ClientID: in.ClientID, Caller: call.Party{UserID: in.UserID}, Callee: in.Callee, Media: in.Media,
+		},
+	})
+}
+
+func (s *Store) begin(ctx context.Context, in beginning) (call.Call, error) {
+	c, err := s.begins.do(ctx, in)
+	var repeat *repeatError
+	if errors.As(err, &repeat) {
+		return s.createdCall(ctx, in.call.AppID, repeat.callID)
+	}
+	return c, err
+}
+
+// repeatError says that the call was taken in before.
+type repeatError struct{ callID uuid.UUID }
+
+func (*repeatError) Error() string { return "a repeat" }
+
+// createdCall is a call as it was when it was taken in, from its first event.
+func (s *Store) createdCall(ctx context.Context, appID string, id uuid.UUID) (call.Call, error) {
+	var data []byte
+	var custom *string // as it was sent, which JSON inside JSON is not
+	// The event's id is of the same moment as the call's: one partition holds it.
+	err := s.pool.QueryRow(ctx, `SELECT e.data, c.custom FROM events e JOIN calls c ON c.app_id = e.app_id AND c.id = e.call_id AND c.id = $2
+		WHERE e.app_id = $1 AND e.call_id = $2 AND e.call_seq = 1 AND e.id BETWEEN $3 AND $4`,
+		appID, id, floorID(timeOf(id)), ceilingID(timeOf(id))).Scan(&data, &custom)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return call.Call{}, ErrNotFound
+	}
+	if err != nil {
+		return call.Call{}, translate(err)
+	}
+	var r callRecord
+	if err := json.Unmarshal(data, &r); err != nil {
+		return call.Call{}, err
+	}
+	c := r.call(appID)
+	if c.Custom = nil; custom != nil {
+		c.Custom = []byte(*custom)
+	}
+	return c, nil
+}
+
+type appKey struct{ appID, key string }
+type scopedKey struct{ appID, scope, key string }
+
+// known is what a batch of beginnings has read and decided so far.
+type known struct {
+	now     time.Time
+	tenants map[string]tenant
+	devices map[appKey][]deviceRow // by user
+	alive   map[appKey]*[2]int     // by device: calls begun in this batch, incoming and outgoing
+	keys    map[scopedKey]usedKey
+}
+
+type usedKey struct {
+	hash   []byte
+	callID uuid.UUID
+}
+
+// writeBegins takes in a batch of calls in one transaction.
+func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
+	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
+	defer cancel()
+	k := &known{tenants: map[string]tenant{}, devices: map[appKey][]deviceRow{}, alive: map[appKey]*[2]int{}, keys: map[scopedKey]usedKey{}}
+	w := &writes{process: s.process}
+	var wakes []Wake
+	err := s.transact(ctx, s.patience(jobs[0].again), func(b *pgx.Batch) { s.loadBegins(b, jobs, k) }, func(b *pgx.Batch) error {
+		for _, j := range jobs {
+			var first []Wake
+			if j.out, first, j.err = s.decideBegin(&j.in, k, w); j.err == nil {
+				wakes = append(wakes, first...)
+			}
+		}
+		s.own(wakes) // before the commit: should its answer get lost, the sweep finds what we own and did not send
+		w.queue(b)
+		return nil
+	})
+	if err != nil {
+		s.disown(wakes)
+		if len(jobs) == 1 && jobs[0].in.key != "" && lockTimedOut(err) {
+			return ErrInProgress
+		}
+		return err
+	}
+	w.committed()
+	if len(wakes) > 0 {
+		s.config.OnWakes(wakes)
+	}
+	return nil
+}
+
+// loadBegins queues the locks and the reads of a batch.
+func (s *Store) loadBegins(b *pgx.Batch, jobs []*job[beginning, call.Call], k *known) {
+	var locks []int64
+	var apps, userApps, users, keyApps, scopes, keys []string
+	seen := map[appKey]bool{}
+	for _, j := range jobs {
+		in := &j.in
+		app := in.call.AppID
+		apps = append(apps, app)
+		if in.key != "" {
+			locks = append(locks, lockKey("idempotency", app, in.scope, in.key))
+			keyApps, scopes, keys = append(keyApps, app), append(scopes, in.scope), append(keys, in.key)
+		}
+		if user := (appKey{app, in.userID}); !seen[user] {
+			seen[user] = true
+			locks = append(locks, lockKey("user", app, in.userID))
+			userApps, users = append(userApps, app), append(users, in.userID)
+		}
+	}
+	queueLocks(b, locks)
+	queueTenants(b, apps, k.tenants)
+	if len(keys) > 0 {
+		b.Queue(`SELECT i.app_id, i.scope, i.key, i.body_hash, i.call_id
+			FROM unnest($1::text[], $2::text[], $3::text[]) AS q (app_id, scope, key)
+			JOIN idempotency_keys i USING (app_id, scope, key)
+			WHERE i.created_at > clock_timestamp() - $4::interval`, keyApps, scopes, keys, idempotencyAge).Query(func(rows pgx.Rows) error {
+			var id scopedKey
+			var used usedKey
+			_, err := pgx.ForEachRow(rows, []any{&id.appID, &id.scope, &id.key, &used.hash, &used.callID}, func() error {
+				k.keys[id] = used
+				return nil
+			})
+			return err
+		})
+	}
+	b.Queue(`SELECT `+deviceColumns+`
+		FROM unnest(@apps::text[], @users::text[]) AS u (app_id, user_id)
+		JOIN devices d USING (app_id, user_id)
+		WHERE d.deleted_at IS NULL`,
+		pgx.NamedArgs{"apps": userApps, "users": users, "recent": floorID(s.Now().Add(-longestCall - time.Hour))}).Query(func(rows pgx.Rows) error {
+		devices, err := pgx.CollectRows(rows, scanDevice)
+		for _, d := range devices {
+			user := appKey{d.appID, d.UserID}
+			k.devices[user] = append(k.devices[user], d)
+		}
+		return err
+	})
+	s.queueNow(b, &k.now)
+}
+
+// decideBegin plans one call of a batch, after those before it.
+func (s *Store) decideBegin(in *beginning, k *known, w *writes) (call.Call, []Wake, error) {
+	id := scopedKey{in.call.AppID, in.scope, in.key}
+	if used, ok := k.keys[id]; ok && in.key != "" {
+		if string(used.hash) != string(in.hash[:]) {
+			return call.Call{}, nil, ErrKeyReused
+		}
+		return call.Call{}, nil, &repeatError{used.callID}
+	}
+	t, ok := k.tenants[in.call.AppID]
+	if !ok {
+		return call.Call{}, nil, ErrNotFound
+	}
+	c := in.call
+	c.ID = newID(k.now)
+	c.RejectPolicy, c.MaxDuration, c.RulesVersion = t.policy.Reject, t.policy.MaxDuration, t.rules.Version
+	legID := func() uuid.UUID { return newID(k.now) }
+	var wakes []Wake
+	if in.outgoing() {
+		d, ok := k.device(in.call.AppID, in.userID, in.deviceID)
+		if !ok {
+			return call.Call{}, nil, ErrForeignDevice
+		}
+		decision, room := t.rules.GateOutgoing(d, k.now)
+		switch {
+		case decision.Reason == call.ReasonRegionNotSupported:
+			return call.Call{}, nil, call.ErrRegionNot
+		case decision.Reason == call.ReasonRegionUnknown:
+			return call.Call{}, nil, call.ErrRegionUnsure
+		case decision.Reason == call.ReasonEmulatorNotSupported:
+			return call.Call{}, nil, ErrDeviceRefused
+		case !room:
+			return call.Call{}, nil, ErrOutgoingLimit
+		}
+		c.Dial(decision, k.now, legID)
+		k.begun(in.call.AppID, in.deviceID)[1]++
+	} else {
+		plan := t.rules.Plan(k.devicesOf(in.call.AppID, in.userID), t.configured, k.now)
+		c.Invite(plan, in.ring, k.now, legID)
+		for i := range c.Legs {
+			l := &c.Legs[i]
+			if !l.Status.Open() {
+				continue
+			}
+			k.begun(in.call.AppID, l.DeviceID)[0]++
+			if l.Channel != call.Connection {
+				wakes = append(wakes, newWake(&c, l, plan[i].Device, t.policy, 1, time.Now().Add(in.ring)))
+			}
+		}
+	}
+	w.begin(&c, k.now)
+	begun := c
+	w.observe(func() { s.metrics.begun(&begun) })
+	if in.key != "" {
+		k.keys[id] = usedKey{in.hash[:], c.ID}
+		w.keys = append(w.keys, keyWrite{scopedKey: id, usedKey: k.keys[id], at: k.now})
+	}
+	return c, wakes, nil
+}
+
+// devicesOf is a user's devices, with the calls that this batch has begun on
+// them counted in.
+func (k *known) devicesOf(appID, userID string) []call.Device {
+	rows := k.devices[appKey{appID, userID}]
+	devices := make([]call.Device, len(rows))
+	for i, r := range rows {
+		devices[i] = r.Device
+		if n := k.alive[appKey{appID, r.ID}]; n != nil {
+			devices[i].AliveIncoming += n[0]
+			devices[i].AliveOutgoing += n[1]
+		}
+	}
+	return devices
+}
+
+func (k *known) device(appID, userID, deviceID string) (call.Device, bool) {
+	for _, d := range k.devicesOf(appID, userID) {
+		if d.ID == deviceID {
+			return d, true
+		}
+	}
+	return call.Device{}, false
+}
+
+func (k *known) begun(appID, deviceID string) *[2]int {
+	key := appKey{appID, deviceID}
+	if k.alive[key] == nil {
+		k.alive[key] = &[2]int{}
+	}
+	return k.alive[key]
+}

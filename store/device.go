@@ -1,0 +1,352 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
+)
+
+// Registration is what a device, or a backend for it, says about itself.
+type Registration struct {
+	AppID  string
+	Device call.Device // without its tokens and evidence
+	// Tokens by name; "" removes one. Names that are absent stay as they are.
+	Tokens map[call.TokenName]string
+	// Region is the evidence given now, by source; "" removes one.
+	Region map[call.EvidenceSource]string
+	// ByDevice: the device registers itself. It cannot take an install away from
+	// another user, and TokenIssuedAt is when its JWT was minted.
+	ByDevice      bool
+	TokenIssuedAt time.Time
+	IP            netip.Addr // of the device's own request
+}
+
+// Registered is a device with what would happen to a call for it now.
+type Registered struct {
+	call.Device
+	Decision  call.Decision
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// PutDevice registers a device or refreshes its registration. It is always
+// stored; the decision says whether it would ring. A token that another device
+// or user holds moves here.
+//
+// Errors: ErrForeignDevice where a device's own JWT is for another user or older
+// than a log-out; ErrNotFound for an unknown app; ErrUnavailable.
+func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, error) {
+	var out Registered
+	for {
+		// The install or its tokens may be another user's: the locks of all of
+		// them are needed, in order, so who has them now is read first and looked
+		// at again under the locks.
+		before, err := s.install(ctx, s.pool, r)
+		if err != nil {
+			return out, translate(err)
+		}
+		again := false
+		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			if err := lock(ctx, tx, r.locks(before)...); err != nil {
+				return err
+			}
+			now, err := s.putDevice(ctx, tx, r, before)
+			if errors.Is(err, errOwnerChanged) {
+				again = true
+				return err
+			}
+			if err != nil {
+				return err
+			}
+			out, err = s.registered(ctx, tx, r.AppID, r.Device.ID, now)
+			return err
+		})
+		// Two devices that swap their tokens wait for each other's rows.
+		if !again && !deadlocked(err) {
+			return out, translate(err)
+		}
+	}
+}
+
+// install is what a registration finds: whose the install is, and who else
+// holds its tokens.
+type install struct {
+	now        time.Time
+	user       string // "" for a new one
+	deletedAt  *time.Time
+	ownedSince *time.Time
+	holders    []string // users, in order
+}
+
+func (s *Store) install(ctx context.Context, q querier, r Registration) (install, error) {
+	var names, tokens []string
+	for name, token := range r.Tokens {
+		names, tokens = append(names, string(name)), append(tokens, token)
+	}
+	rows, err := q.Query(ctx, `SELECT clock_timestamp(), coalesce(d.user_id, ''), d.deleted_at, d.owned_since,
+			ARRAY(SELECT DISTINCT h.user_id FROM unnest($3::text[], $4::text[]) AS given (name, token)
+				JOIN device_tokens t ON t.app_id = $1 AND t.name = given.name AND t.token = given.token
+				JOIN devices h ON h.app_id = t.app_id AND h.device_id = t.device_id ORDER BY 1)
+		FROM (SELECT $1::text AS app_id, $2::text AS device_id) i LEFT JOIN devices d USING (app_id, device_id)`, r.AppID, r.Device.ID, names, tokens)
+	if err != nil {
+		return install{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (i install, err error) {
+		err = row.Scan(&i.now, &i.user, &i.deletedAt, &i.ownedSince, &i.holders)
+		return i, err
+	})
+}
+
+var errOwnerChanged = errors.New("the install changed hands")
+
+func (s *Store) owner(ctx context.Context, appID, deviceID string) (user string, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT user_id FROM devices WHERE app_id = $1 AND device_id = $2`, appID, deviceID).Scan(&user)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return user, translate(err)
+}
+
+// locks are those of the users between whom the install and its tokens move,
+// so that no invitation is planned meanwhile with what they had, and of the
+// tokens themselves.
+func (r *Registration) locks(before install) []int64 {
+	keys := []int64{lockKey("user", r.AppID, r.Device.UserID), lockKey("device", r.AppID, r.Device.ID)}
+	for _, user := range append(before.holders, before.user) {
+		if user != "" {
+			keys = append(keys, lockKey("user", r.AppID, user))
+		}
+	}
+	for name, token := range r.Tokens {
+		if token != "" {
+			keys = append(keys, lockKey("token", r.AppID, string(name), token))
+		}
+	}
+	return keys
+}
+
+func (s *Store) putDevice(ctx context.Context, tx pgx.Tx, r Registration, before install) (now time.Time, err error) {
+	found, err := s.install(ctx, tx, r)
+	if err != nil {
+		return now, err
+	}
+	now = found.now
+	if found.user != before.user || !slices.Equal(found.holders, before.holders) {
+		return now, errOwnerChanged
+	}
+	if r.ByDevice && !r.mayRegister(found) {
+		return now, ErrForeignDevice
+	}
+	d := r.Device
+	_, err = tx.Exec(ctx, `INSERT INTO devices (app_id, device_id, user_id, platform, device_type, system_version, emulator, environment, bundle_id, locale, call_ui,
+			created_at, updated_at, owned_since)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12)
+		ON CONFLICT (app_id, device_id) DO UPDATE SET user_id = excluded.user_id, platform = excluded.platform, device_type = excluded.device_type,
+			system_version = excluded.system_version, emulator = excluded.emulator, environment = excluded.environment, bundle_id = excluded.bundle_id,
+			locale = excluded.locale, call_ui = excluded.call_ui, updated_at = excluded.updated_at, deleted_at = NULL,
+			owned_since = CASE WHEN devices.user_id = excluded.user_id AND devices.deleted_at IS NULL THEN devices.owned_since ELSE excluded.owned_since END`,
+		r.AppID, d.ID, d.UserID, d.Platform, d.Type, d.SystemVersion, d.Emulator, d.Environment, d.BundleID, d.Locale, d.CallUI, now)
+	if err != nil {
+		return now, err
+	}
+	b := &pgx.Batch{}
+	if found.user != "" && found.user != d.UserID {
+		// What was known of the install's place was said for another account.
+		b.Queue(`DELETE FROM device_regions WHERE app_id = $1 AND device_id = $2`, r.AppID, d.ID)
+	}
+	r.queueTokens(b, now)
+	r.queueRegion(b, now)
+	s.queueRegisteredEvent(b, r, now)
+	return now, tx.SendBatch(ctx, b).Close()
+}
+
+// mayRegister reports whether a device's own JWT may register the install. One
+// for another user may take it over where it is newer than the present owner's
+// claim, as after a change of accounts on the phone; an older one is what the
+// last account left behind.
+func (r *Registration) mayRegister(found install) bool {
+	return !refusesJWT(found.user, found.deletedAt, r.Device.UserID, r.TokenIssuedAt) ||
+		found.deletedAt == nil && r.TokenIssuedAt.After(*found.ownedSince)
+}
+
+// refusesJWT reports whether a device's JWT no longer speaks for an install:
+// it belongs to another user now, or was deleted after the JWT was minted.
+func refusesJWT(owner string, deletedAt *time.Time, user string, issuedAt time.Time) bool {
+	if owner == "" {
+		return false
+	}
+	if deletedAt != nil {
+		return !issuedAt.After(*deletedAt)
+	}
+	return owner != user
+}
+
+// queueTokens stores the tokens that were given. A token under a new device
+// moves there; a new token, or the same one registered again, is alive.
+func (r *Registration) queueTokens(b *pgx.Batch, now time.Time) {
+	for _, name := range call.TokenNames {
+		token, given := r.Tokens[name]
+		if !given {
+			continue
+		}
+		if token == "" {
+			b.Queue(`DELETE FROM device_tokens WHERE app_id = $1 AND device_id = $2 AND name = $3`, r.AppID, r.Device.ID, name)
+			continue
+		}
+		b.Queue(`DELETE FROM device_tokens WHERE app_id = $1 AND name = $2 AND token = $3 AND device_id <> $4`, r.AppID, name, token, r.Device.ID)
+		b.Queue(`INSERT INTO device_tokens (app_id, device_id, name, token, state, registered_at) VALUES ($1, $2, $3, $4, 'alive', $5)
+			ON CONFLICT (app_id, device_id, name) DO UPDATE SET token = excluded.token, state = 'alive', registered_at = excluded.registered_at`,
+			r.AppID, r.Device.ID, name, token, now)
+	}
+}
+
+func (r *Registration) queueRegion(b *pgx.Batch, now time.Time) {
+	for _, source := range call.EvidenceSources {
+		country, given := r.Region[source]
+		if !given {
+			continue
+		}
+		if country == "" {
+			b.Queue(`DELETE FROM device_regions WHERE app_id = $1 AND device_id = $2 AND source = $3`, r.AppID, r.Device.ID, source)
+			continue
+		}
+		b.Queue(upsertRegion, r.AppID, r.Device.ID, source, country, now)
+	}
+	if country, ok := call.CountryOfIP(r.IP); r.ByDevice && ok {
+		b.Queue(upsertRegion, r.AppID, r.Device.ID, call.FromIP, country, now)
+	}
+}
+
+// queueRegisteredEvent tells of the registration in the app's log.
+func (s *Store) queueRegisteredEvent(b *pgx.Batch, r Registration, now time.Time) {
+	data, _ := json.Marshal(map[string]any{ // plain strings cannot fail
+		"device_id": r.Device.ID, "user_id": r.Device.UserID, "platform": r.Device.Platform, "device_type": r.Device.Type,
+	})
+	b.Queue(`INSERT INTO events (app_id, id, type, at, data) VALUES ($1, $2, $3, $4, $5)`, r.AppID, newID(now), call.EventDeviceRegistered, now, data)
+}
+
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// registered reads a device and decides about it as an invitation now would.
+func (s *Store) registered(ctx context.Context, q querier, appID, deviceID string, now time.Time) (Registered, error) {
+	found, err := s.readDevices(ctx, q, appID, `d.device_id = @what`, deviceID, now)
+	if err != nil {
+		return Registered{}, err
+	}
+	if len(found) == 0 {
+		return Registered{}, ErrNotFound
+	}
+	return found[0], nil
+}
+
+func (s *Store) readDevices(ctx context.Context, q querier, appID, where, what string, now time.Time) ([]Registered, error) {
+	tenants := map[string]tenant{}
+	var devices []deviceRow
+	created := map[string][2]time.Time{}
+	b := &pgx.Batch{}
+	queueTenants(b, []string{appID}, tenants)
+	b.Queue(`SELECT `+deviceColumns+` FROM devices d WHERE d.app_id = @app AND d.deleted_at IS NULL AND `+where+` ORDER BY d.device_id`,
+		pgx.NamedArgs{"app": appID, "what": what, "recent": floorID(now.Add(-longestCall - time.Hour))}).Query(func(rows pgx.Rows) (err error) {
+		devices, err = pgx.CollectRows(rows, scanDevice)
+		return err
+	})
+	b.Queue(`SELECT d.device_id, d.created_at, d.updated_at FROM devices d WHERE d.app_id = @app AND d.deleted_at IS NULL AND `+where,
+		pgx.NamedArgs{"app": appID, "what": what}).Query(func(rows pgx.Rows) error {
+		var id string
+		var at [2]time.Time
+		_, err := pgx.ForEachRow(rows, []any{&id, &at[0], &at[1]}, func() error {
+			created[id] = [2]time.Time{at[0].UTC(), at[1].UTC()}
+			return nil
+		})
+		return err
+	})
+	if err := q.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	out := make([]Registered, 0, len(devices))
+	for _, d := range devices {
+		t := tenants[d.appID]
+		out = append(out, Registered{
+			Device: d.Device, Decision: t.rules.Decide(d.Device, t.configured, now), CreatedAt: created[d.ID][0], UpdatedAt: created[d.ID][1],
+		})
+	}
+	return out, nil
+}
+
+// Device reads a device that is registered.
+//
+// Errors: ErrNotFound, ErrUnavailable.
+func (s *Store) Device(ctx context.Context, appID, deviceID string) (Registered, error) {
+	d, err := s.registered(ctx, s.pool, appID, deviceID, s.Now())
+	return d, translate(err)
+}
+
+// UserDevices reads a user's devices, in the order of their ids.
+func (s *Store) UserDevices(ctx context.Context, appID, userID string) ([]Registered, error) {
+	found, err := s.readDevices(ctx, s.pool, appID, `d.user_id = @what`, userID, s.Now())
+	return found, translate(err)
+}
+
+// DeleteDevice forgets a device: it rings no more, and its JWTs are refused.
+// userID, where it is given, must be the device's.
+//
+// Errors: ErrNotFound, ErrUnavailable.
+func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string) error {
+	owner, err := s.owner(ctx, appID, deviceID)
+	if err != nil {
+		return err
+	}
+	if owner == "" || userID != "" && owner != userID {
+		return ErrNotFound
+	}
+	return translate(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lock(ctx, tx, lockKey("user", appID, owner), lockKey("device", appID, deviceID)); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `UPDATE devices SET deleted_at = clock_timestamp()
+			WHERE app_id = $1 AND device_id = $2 AND user_id = $3 AND deleted_at IS NULL`, appID, deviceID, owner)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		for _, table := range []string{"device_tokens", "device_regions"} {
+			if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE app_id = $1 AND device_id = $2`, appID, deviceID); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// CheckInstall says whether a device's JWT still speaks for its install. An
+// install that was never registered has nothing against it.
+//
+// Errors: ErrForeignDevice, ErrUnavailable.
+func (s *Store) CheckInstall(ctx context.Context, appID, deviceID, userID string, issuedAt time.Time) error {
+	var owner string
+	var deletedAt *time.Time
+	err := s.pool.QueryRow(ctx, `SELECT user_id, deleted_at FROM devices WHERE app_id = $1 AND device_id = $2`, appID, deviceID).Scan(&owner, &deletedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return translate(err)
+	}
+	if refusesJWT(owner, deletedAt, userID, issuedAt) {
+		return ErrForeignDevice
+	}
+	return nil
+}

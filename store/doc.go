@@ -1,0 +1,27 @@
+// Package store keeps the durable state of the relay in Postgres and is the
+// only code that may change it. Its methods are the verbs of the domain, each
+// one short transaction; a state change and its events commit together, and
+// what a method returned without an error survives a crash.
+//
+//	CreateCall ─┐                             ┌─► calls, legs, events, idempotency_keys
+//	            ├─► begin lane ─► one batch ──┤
+//	DialCall  ──┘    locks: callees, keys     └─► committed wakes ─► Config.OnWakes
+//
+//	ConfirmLeg, ReportLeg ─┐
+//	CancelCall, EndCall  ──┼─► step lane ─► one batch ─► calls, legs, reports, confirms, attempts, events
+//	FinishAttempt, sweeps ─┘    locks: calls
+//
+// A lane takes all that waits, writes it in one transaction, and takes what
+// gathered meanwhile: nobody waits for a timer, and what comes alone is written
+// alone. One bad item never fails its neighbours.
+//
+// Promises:
+//
+//   - Steps of one call are in one order, on any number of processes: each is
+//     made under the call's advisory lock, taken before the transaction has an id.
+//   - A device never has more calls alive than the rules allow: whoever may
+//     begin one holds its user's lock.
+//   - Deadlines and times are the database's, never this machine's.
+//   - The event log is followed by (xid, seq) below the snapshot's xmin, so a
+//     reader misses nothing, whatever the order of commits.
+package store

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
+)
+
+// Cursor is a place in the event log: after the event of that transaction and
+// sequence. The zero Cursor is the log's beginning.
+type Cursor struct {
+	XID uint64
+	Seq int64
+}
+
+// String is the cursor as a reader keeps it.
+func (c Cursor) String() string {
+	return strconv.FormatUint(c.XID, 36) + "." + strconv.FormatInt(c.Seq, 36)
+}
+
+// ParseCursor reads what String wrote; "" is the beginning.
+func ParseCursor(text string) (Cursor, error) {
+	if text == "" {
+		return Cursor{}, nil
+	}
+	x, s, _ := strings.Cut(text, ".")
+	xid, err := strconv.ParseUint(x, 36, 64)
+	if err != nil {
+		return Cursor{}, fmt.Errorf("cursor %q is not one of ours", text)
+	}
+	seq, err := strconv.ParseInt(s, 36, 64)
+	if err != nil || seq < 0 {
+		return Cursor{}, fmt.Errorf("cursor %q is not one of ours", text)
+	}
+	return Cursor{XID: xid, Seq: seq}, nil
+}
+
+// LoggedEvent is one entry of an app's event log.
+type LoggedEvent struct {
+	ID       uuid.UUID
+	Type     call.EventType
+	At       time.Time
+	CallID   uuid.UUID // zero for events of devices
+	CallSeq  int
+	LegID    uuid.UUID
+	Call     *call.Call      // as it then was; nil for events of devices
+	Device   json.RawMessage // of events of devices
+	Position Cursor
+}
+
+// Events reads an app's log after a cursor, in order. A reader that follows it
+// misses nothing and sees nothing twice, in whatever order transactions commit:
+// only rows of transactions below the snapshot's xmin are read, since nothing
+// can appear among them any more, in the order of the pair (xid, seq). Events
+// of one call come in its order.
+func (s *Store) Events(ctx context.Context, appID string, after Cursor, limit int) ([]LoggedEvent, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT e.id, e.type, e.at, e.call_id, coalesce(e.call_seq, 0), e.leg_id, e.data, e.xid::text, e.seq FROM events e
+		WHERE e.app_id = $1
+		  AND (e.xid, e.seq) > ($2::text::xid8, $3)
+		  AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
+		ORDER BY e.xid, e.seq -- not the xid as text, which the bare name would be
+		LIMIT $4`, appID, strconv.FormatUint(after.XID, 10), after.Seq, limit)
+	if err != nil {
+		return nil, translate(err)
+	}
+	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedEvent, error) {
+		var e LoggedEvent
+		var callID, legID *uuid.UUID
+		var data []byte
+		var xid string
+		if err := row.Scan(&e.ID, &e.Type, &e.At, &callID, &e.CallSeq, &legID, &data, &xid, &e.Position.Seq); err != nil {
+			return e, err
+		}
+		var err error
+		if e.Position.XID, err = strconv.ParseUint(xid, 10, 64); err != nil {
+			return e, err
+		}
+		e.At = e.At.UTC()
+		if legID != nil {
+			e.LegID = *legID
+		}
+		if callID == nil {
+			e.Device = data
+			return e, nil
+		}
+		e.CallID = *callID
+		var r callRecord
+		if err := json.Unmarshal(data, &r); err != nil {
+			return e, fmt.Errorf("event %s: %w", e.ID, err)
+		}
+		c := r.call(appID)
+		e.Call = &c
+		return e, nil
+	})
+	return events, translate(err)
+}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Doors that only this package's tests may use.
+
+var (
+	LockKey   = lockKey
+	NewID     = newID
+	FloorID   = floorID
+	CeilingID = ceilingID
+	Monday    = monday
+)
+
+// Waiting is how many items wait in the lanes, without those being written.
+func (s *Store) Waiting() (begins, steps int) { return len(s.begins.queue), len(s.steps.queue) }
+
+// InHand reports whether this process thinks that it is sending a leg's wake.
+func (s *Store) InHand(leg uuid.UUID) bool { return s.inHand(leg) }
+
+// Beat renews the heartbeat once.
+func (s *Store) Beat(ctx context.Context) error { return s.beat(ctx) }
+
+// Clean forgets what is old.
+func (s *Store) Clean(ctx context.Context) error { return s.clean(ctx) }
+
+// MakePartitionsFrom makes the partitions of a time's week and of those after it.
+func (s *Store) MakePartitionsFrom(ctx context.Context, from time.Time, ahead int) error {
+	return s.makePartitions(ctx, from, ahead)
+}
+
+// Trace lets a tracer see every statement from now on.
+func (s *Store) Trace(ctx context.Context, tracer pgx.QueryTracer) error {
+	config := s.pool.Config()
+	config.ConnConfig.Tracer = tracer
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	s.pool.Close()
+	s.pool = pool
+	return nil
+}
+
+// Own makes this process think that it is sending these wakes.
+func (s *Store) Own(wakes []Wake) { s.own(wakes) }

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pushwake/relay/call"
+)
+
+// metrics counts what the store commits. Labels come from closed sets.
+type metrics struct {
+	batchSize   *prometheus.HistogramVec
+	legsSkipped *prometheus.CounterVec
+	callsBegun  *prometheus.CounterVec
+	callsEnded  *prometheus.CounterVec
+	stage       *prometheus.HistogramVec
+	deadlineLag prometheus.Histogram
+}
+
+// stageBuckets reach from a push on a warm connection to the longest ring.
+var stageBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 15, 30, 60, 120}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		batchSize: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "relay_store_batch_items", Help: "Items written in one transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+		}, []string{"lane"}),
+		legsSkipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_legs_skipped_total", Help: "Devices that the gate refused at an invitation.",
+		}, []string{"reason"}),
+		callsBegun: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_calls_created_total", Help: "Calls taken in.",
+		}, []string{"direction"}),
+		callsEnded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_calls_ended_total", Help: "Calls that ended.",
+		}, []string{"end_reason"}),
+		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "relay_wake_stage_seconds", Help: "From the call's creation until a leg reached a stage: the vendor accepted, the app confirmed, it rings.",
+			Buckets: stageBuckets,
+		}, []string{"stage", "channel"}),
+		deadlineLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "relay_deadline_lag_seconds", Help: "How late a call was ended by its deadline.", Buckets: []float64{.01, .025, .05, .1, .15, .2, .25, .5, 1, 2, 5},
+		}),
+	}
+	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.deadlineLag)
+	return m
+}
+
+func (m *metrics) batch(lane string) func(int) {
+	sizes := m.batchSize.WithLabelValues(lane)
+	return func(n int) { sizes.Observe(float64(n)) }
+}
+
+// begun counts a call that was taken in, with the legs that the gate refused.
+func (m *metrics) begun(c *call.Call) {
+	m.callsBegun.WithLabelValues(string(c.Direction)).Inc()
+	for i := range c.Legs {
+		if c.Legs[i].Status == call.LegSkipped {
+			m.legsSkipped.WithLabelValues(string(c.Legs[i].Reason)).Inc()
+		}
+	}
+	if !c.Live() {
+		m.callsEnded.WithLabelValues(string(c.EndReason)).Inc()
+	}
+}
+
+// progress observes how long a leg took to the stages that it has just reached.
+func (m *metrics) progress(created time.Time, before legState, l call.Leg) {
+	for _, s := range []struct {
+		stage    string
+		was, now time.Time
+	}{{"accepted", before.handedOver, l.HandedOverAt}, {"confirmed", before.confirmed, l.ConfirmedAt}, {"ringing", before.ringing, l.RingingAt}} {
+		if s.was.IsZero() && !s.now.IsZero() {
+			m.stage.WithLabelValues(s.stage, string(l.Channel)).Observe(s.now.Sub(created).Seconds())
+		}
+	}
+}

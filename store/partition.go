@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// partitioned names the tables in partitions and the column that ranges.
+var partitioned = []struct{ table, key string }{
+	{"calls", "id"}, {"legs", "call_id"}, {"attempts", "call_id"}, {"confirms", "call_id"}, {"reports", "call_id"}, {"events", "id"},
+}
+
+// weeksAhead is how many weeks' partitions are made before they are needed.
+const weeksAhead = 4
+
+// partitionPatience is how long the making of a partition waits for those who
+// use its table.
+const partitionPatience = 500 * time.Millisecond
+
+// MakePartitions makes the partitions of this week and of those to come.
+func (s *Store) MakePartitions(ctx context.Context) error {
+	return s.makePartitions(ctx, s.Now(), weeksAhead)
+}
+
+func (s *Store) makePartitions(ctx context.Context, from time.Time, ahead int) error {
+	week := monday(from)
+	for range ahead + 1 {
+		for _, p := range partitioned {
+			if err := s.makePartition(ctx, p.table, p.key, week); err != nil {
+				return fmt.Errorf("partition of %s for the week of %s: %w", p.table, week.Format(time.DateOnly), translate(err))
+			}
+		}
+		week = week.AddDate(0, 0, 7)
+	}
+	return nil
+}
+
+// monday is the beginning of a time's week, in UTC.
+func monday(t time.Time) time.Time {
+	t = t.UTC().Truncate(24 * time.Hour)
+	return t.AddDate(0, 0, -(int(t.Weekday())+6)%7)
+}
+
+// makePartition makes one partition where it is missing. Rows of its range that
+// came before it lie in the default partition and move over in the same
+// transaction. One process at a time does it.
+func (s *Store) makePartition(ctx context.Context, table, key string, week time.Time) error {
+	name := fmt.Sprintf("%s_%s", table, week.Format("20060102"))
+	var there bool
+	if err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&there); err != nil || there {
+		return err
+	}
+	from, to := floorID(week), floorID(week.AddDate(0, 0, 7))
+	// Identifiers come from the list above and a date: nothing to quote.
+	attach := fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, table, name, from, to)
+	inRange := fmt.Sprintf(`%s >= '%s' AND %[1]s < '%[3]s'`, key, from, to)
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lock(ctx, tx, lockKey("partition", name)); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&there); err != nil || there {
+			return err
+		}
+		// Nobody may use the table meanwhile. A statement planned before the move
+		// and run after it would look for its rows where they were: one that reads
+		// would miss them, one that changes them would change nothing, and new rows
+		// would be refused. Who reads for long is not worth making all others wait
+		// behind this: it is tried again.
+		_, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(partitionPatience.Milliseconds()))
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE`, table)); err != nil {
+			return err
+		}
+		// The check lets ATTACH trust the rows without reading them.
+		_, err = tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS, CONSTRAINT %[1]s_range CHECK (%[3]s))`, name, table, inRange))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, fmt.Sprintf(`WITH moved AS (DELETE FROM %s_default WHERE %s RETURNING *) INSERT INTO %s SELECT * FROM moved`, table, inRange, name))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, attach)
+		return err
+	})
+}

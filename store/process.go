@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+)
+
+// Run keeps this process alive in the list of processes, takes over the wakes
+// of silent ones, sweeps deadlines, makes partitions ahead and forgets old
+// idempotency keys, until ctx ends. What fails is logged and tried again.
+func (s *Store) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	every := func(interval time.Duration, what string, do func(context.Context) error) {
+		g.Go(func() error {
+			ticker := time.NewTicker(interval)
+			defer ticker.Stop()
+			for { // at once, since the process may have been silent between Open and Run
+				if err := do(ctx); err != nil && ctx.Err() == nil {
+					s.log.Warn("background work failed", "work", what, "error", err)
+				}
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-ticker.C:
+				}
+			}
+		})
+	}
+	every(s.config.Heartbeat, "heartbeat", s.beat)
+	every(s.config.Heartbeat, "take-over", func(ctx context.Context) error {
+		n, err := s.TakeOver(ctx)
+		if n > 0 {
+			s.log.Info("wakes taken over", "count", n)
+		}
+		return err
+	})
+	every(s.config.Sweep, "deadlines", func(ctx context.Context) error {
+		_, err := s.SweepDeadlines(ctx)
+		return err
+	})
+	every(time.Hour, "partitions", s.MakePartitions)
+	every(time.Minute, "cleaning", s.clean)
+	return g.Wait()
+}
+
+// beat renews this process's heartbeat, and enters it anew where others have
+// cleaned it away.
+func (s *Store) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.SilentAfter)
+	defer cancel()
+	started := time.Now()
+	b := &pgx.Batch{}
+	b.Queue(`INSERT INTO processes (id, host) VALUES ($1, '') ON CONFLICT (id) DO UPDATE SET beat_at = clock_timestamp()`, s.process)
+	var now time.Time
+	s.queueNow(b, &now)
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return translate(err)
+	}
+	s.beaten(started)
+	return nil
+}
+
+func (s *Store) beaten(at time.Time) {
+	s.beatMu.Lock()
+	defer s.beatMu.Unlock()
+	s.beatAt = at
+}
+
+// Alive reports whether this process's heartbeat is fresh enough that no other
+// has taken its wakes over.
+func (s *Store) Alive() bool {
+	s.beatMu.Lock()
+	defer s.beatMu.Unlock()
+	return time.Since(s.beatAt) < s.config.SilentAfter
+}
+
+// clean forgets what nobody asks for any more: idempotency keys past their age,
+// and processes long silent that own no wake.
+func (s *Store) clean(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT 10000))`, idempotencyAge)
+	if err != nil {
+		return translate(err)
+	}
+	_, err = s.pool.Exec(ctx, `DELETE FROM processes p WHERE beat_at < clock_timestamp() - interval '10 minutes'
+		AND NOT EXISTS (SELECT FROM legs l WHERE l.wake_process = p.id)`)
+	return translate(err)
+}

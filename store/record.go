@@ -1,0 +1,209 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+)
+
+// The JSON shapes in which the store keeps what has no column of its own. They
+// are this package's alone; the API renders its own.
+
+type enterpriseRecord struct {
+	Company    string `json:"company,omitempty"`
+	Department string `json:"department,omitempty"`
+	Position   string `json:"position,omitempty"`
+	EmployeeID string `json:"employee_id,omitempty"`
+}
+
+type partyRecord struct {
+	UserID     string            `json:"user_id"`
+	Name       string            `json:"name,omitempty"`
+	AvatarURL  string            `json:"avatar_url,omitempty"`
+	Enterprise *enterpriseRecord `json:"enterprise,omitempty"`
+}
+
+type partiesRecord struct {
+	Caller partyRecord `json:"caller"`
+	Callee partyRecord `json:"callee"`
+}
+
+func recordParty(p call.Party) partyRecord {
+	r := partyRecord{UserID: p.UserID, Name: p.Name, AvatarURL: p.AvatarURL}
+	if p.Enterprise != nil {
+		e := enterpriseRecord(*p.Enterprise)
+		r.Enterprise = &e
+	}
+	return r
+}
+
+func (r partyRecord) party() call.Party {
+	p := call.Party{UserID: r.UserID, Name: r.Name, AvatarURL: r.AvatarURL}
+	if r.Enterprise != nil {
+		e := call.Enterprise(*r.Enterprise)
+		p.Enterprise = &e
+	}
+	return p
+}
+
+type signalRecord struct {
+	Source  call.EvidenceSource `json:"source"`
+	Country string              `json:"country"`
+	AgeMS   int64               `json:"age_ms"`
+	Use     call.SignalUse      `json:"use"`
+}
+
+type regionRecord struct {
+	Area    call.Area      `json:"area"`
+	Country string         `json:"country,omitempty"`
+	Signals []signalRecord `json:"signals"`
+}
+
+// decisionRecord is a gate's decision without its tokens.
+type decisionRecord struct {
+	Channel       call.Channel                       `json:"channel,omitempty"`
+	Presentation  call.Presentation                  `json:"presentation,omitempty"`
+	Reason        call.Reason                        `json:"reason,omitempty"`
+	Rules         string                             `json:"rules"`
+	Region        regionRecord                       `json:"region"`
+	SystemVersion string                             `json:"system_version"`
+	Emulator      bool                               `json:"emulator,omitempty"`
+	CallUI        call.Presentation                  `json:"call_ui"`
+	Environment   string                             `json:"environment,omitempty"`
+	BundleID      string                             `json:"bundle_id,omitempty"`
+	Locale        string                             `json:"locale,omitempty"`
+	Tokens        map[call.TokenName]call.TokenState `json:"tokens,omitempty"`
+	Connected     bool                               `json:"connected,omitempty"`
+	AliveIncoming int                                `json:"alive_incoming"`
+	AliveOutgoing int                                `json:"alive_outgoing"`
+}
+
+func recordRegion(v call.RegionVerdict) regionRecord {
+	r := regionRecord{Area: v.Area, Country: v.Country, Signals: make([]signalRecord, len(v.Signals))}
+	for i, s := range v.Signals {
+		r.Signals[i] = signalRecord{s.Source, s.Country, s.Age.Milliseconds(), s.Use}
+	}
+	return r
+}
+
+func (r regionRecord) verdict() call.RegionVerdict {
+	v := call.RegionVerdict{Area: r.Area, Country: r.Country, Signals: make([]call.Signal, len(r.Signals))}
+	for i, s := range r.Signals {
+		v.Signals[i] = call.Signal{Source: s.Source, Country: s.Country, Age: time.Duration(s.AgeMS) * time.Millisecond, Use: s.Use}
+	}
+	return v
+}
+
+func recordDecision(d call.Decision) decisionRecord {
+	r := decisionRecord{
+		Channel: d.Channel, Presentation: d.Presentation, Reason: d.Reason, Rules: d.RulesVersion, Region: recordRegion(d.Region),
+		SystemVersion: d.Device.SystemVersion, Emulator: d.Device.Emulator, CallUI: d.Device.CallUI, Environment: d.Device.Environment,
+		BundleID: d.Device.BundleID, Locale: d.Device.Locale, Connected: d.Device.Connected,
+		AliveIncoming: d.Device.AliveIncoming, AliveOutgoing: d.Device.AliveOutgoing,
+	}
+	if len(d.Device.Tokens) > 0 {
+		r.Tokens = make(map[call.TokenName]call.TokenState, len(d.Device.Tokens))
+		for name, t := range d.Device.Tokens {
+			r.Tokens[name] = t.State
+		}
+	}
+	return r
+}
+
+func (r decisionRecord) decision() call.Decision {
+	d := call.Decision{
+		Channel: r.Channel, Presentation: r.Presentation, Reason: r.Reason, RulesVersion: r.Rules, Region: r.Region.verdict(),
+		Device: call.Device{
+			SystemVersion: r.SystemVersion, Emulator: r.Emulator, CallUI: r.CallUI, Environment: r.Environment, BundleID: r.BundleID,
+			Locale: r.Locale, Connected: r.Connected, AliveIncoming: r.AliveIncoming, AliveOutgoing: r.AliveOutgoing,
+		},
+	}
+	if len(r.Tokens) > 0 {
+		d.Device.Tokens = make(map[call.TokenName]call.Token, len(r.Tokens))
+		for name, state := range r.Tokens {
+			d.Device.Tokens[name] = call.Token{State: state}
+		}
+	}
+	return d
+}
+
+// callRecord is a call as an event saw it: what its readers are shown.
+type callRecord struct {
+	ID          uuid.UUID       `json:"id"`
+	Ref         string          `json:"ref,omitempty"`
+	ClientID    string          `json:"client_id,omitempty"`
+	Direction   call.Direction  `json:"direction"`
+	Status      call.Status     `json:"status"`
+	EndReason   call.EndReason  `json:"end_reason,omitempty"`
+	Media       call.Media      `json:"media"`
+	VoiceAnswer bool            `json:"voice_answer"`
+	Conference  bool            `json:"conference"`
+	Caller      partyRecord     `json:"caller"`
+	Callee      partyRecord     `json:"callee"`
+	Custom      json.RawMessage `json:"custom,omitempty"`
+	CreatedAt   time.Time       `json:"created_at"`
+	ExpiresAt   time.Time       `json:"expires_at"`
+	RingingAt   time.Time       `json:"ringing_at,omitzero"`
+	AnsweredAt  time.Time       `json:"answered_at,omitzero"`
+	ActiveAt    time.Time       `json:"active_at,omitzero"`
+	EndedAt     time.Time       `json:"ended_at,omitzero"`
+	AnsweredBy  string          `json:"answered_by,omitempty"`
+	Seq         int             `json:"seq"`
+	Legs        []legRecord     `json:"legs"`
+}
+
+type legRecord struct {
+	ID           uuid.UUID         `json:"id"`
+	DeviceID     string            `json:"device_id"`
+	UserID       string            `json:"user_id"`
+	Platform     call.Platform     `json:"platform"`
+	DeviceType   call.DeviceType   `json:"device_type"`
+	Channel      call.Channel      `json:"channel,omitempty"`
+	Presentation call.Presentation `json:"presentation,omitempty"`
+	Status       call.LegStatus    `json:"status"`
+	Reason       call.Reason       `json:"reason,omitempty"`
+	Media        call.Media        `json:"media,omitempty"`
+	HandedOverAt time.Time         `json:"handed_over_at,omitzero"`
+	ConfirmedAt  time.Time         `json:"confirmed_at,omitzero"`
+	RingingAt    time.Time         `json:"ringing_at,omitzero"`
+	AnsweredAt   time.Time         `json:"answered_at,omitzero"`
+	NoWakeAt     time.Time         `json:"no_wake_at,omitzero"`
+	EndedAt      time.Time         `json:"ended_at,omitzero"`
+}
+
+func recordCall(c *call.Call) callRecord {
+	r := callRecord{
+		ID: c.ID, Ref: c.Ref, ClientID: c.ClientID, Direction: c.Direction, Status: c.Status, EndReason: c.EndReason, Media: c.Media,
+		VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, Caller: recordParty(c.Caller), Callee: recordParty(c.Callee), Custom: c.Custom,
+		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt, RingingAt: c.RingingAt, AnsweredAt: c.AnsweredAt, ActiveAt: c.ActiveAt,
+		EndedAt: c.EndedAt, AnsweredBy: c.AnsweredBy, Seq: c.Seq, Legs: make([]legRecord, len(c.Legs)),
+	}
+	for i, l := range c.Legs {
+		r.Legs[i] = legRecord{
+			ID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Platform: l.Platform, DeviceType: l.DeviceType, Channel: l.Channel,
+			Presentation: l.Presentation, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt,
+			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt, EndedAt: l.EndedAt,
+		}
+	}
+	return r
+}
+
+func (r callRecord) call(appID string) call.Call {
+	c := call.Call{
+		AppID: appID, ID: r.ID, Ref: r.Ref, ClientID: r.ClientID, Direction: r.Direction, Status: r.Status, EndReason: r.EndReason, Media: r.Media,
+		VoiceAnswer: r.VoiceAnswer, Conference: r.Conference, Caller: r.Caller.party(), Callee: r.Callee.party(), Custom: r.Custom,
+		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, RingingAt: r.RingingAt, AnsweredAt: r.AnsweredAt, ActiveAt: r.ActiveAt,
+		EndedAt: r.EndedAt, AnsweredBy: r.AnsweredBy, Seq: r.Seq, Legs: make([]call.Leg, len(r.Legs)),
+	}
+	for i, l := range r.Legs {
+		c.Legs[i] = call.Leg{
+			ID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Platform: l.Platform, DeviceType: l.DeviceType, Channel: l.Channel,
+			Presentation: l.Presentation, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt,
+			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt, EndedAt: l.EndedAt,
+		}
+	}
+	return c
+}

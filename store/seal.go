@@ -1,0 +1,57 @@
+package store
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+)
+
+// ErrNoMasterKey means that the program was started without a master key.
+var ErrNoMasterKey = errors.New("no master key is configured")
+
+// MasterKeyBytes is the length of a master key.
+const MasterKeyBytes = 32
+
+// seal encrypts with AES-256-GCM under the first key. The name of what is
+// sealed is authenticated, so that a row cannot be passed off as another's.
+func seal(keys [][]byte, secret []byte, name ...string) ([]byte, error) {
+	if len(keys) == 0 {
+		return nil, ErrNoMasterKey
+	}
+	aead, err := sealer(keys[0])
+	if err != nil {
+		return nil, err
+	}
+	return aead.Seal(nil, nil, secret, label(name)), nil
+}
+
+// unseal opens what seal made, with whichever key fits.
+func unseal(keys [][]byte, sealed []byte, name ...string) ([]byte, error) {
+	if len(keys) == 0 {
+		return nil, ErrNoMasterKey
+	}
+	for _, key := range keys {
+		aead, err := sealer(key)
+		if err != nil {
+			return nil, err
+		}
+		if secret, err := aead.Open(nil, nil, sealed, label(name)); err == nil {
+			return secret, nil
+		}
+	}
+	return nil, ErrWrongMasterKey
+}
+
+func sealer(key []byte) (cipher.AEAD, error) {
+	if len(key) != MasterKeyBytes {
+		return nil, fmt.Errorf("a master key has %d bytes, not %d", MasterKeyBytes, len(key))
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func label(name []string) []byte { return fmt.Appendf(nil, "%q", name) }

@@ -1,0 +1,323 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
+)
+
+// stepTimeout bounds one transaction that changes calls.
+const stepTimeout = 10 * time.Second
+
+// step is one change of one call, made in memory under the call's lock.
+type step struct {
+	appID    string
+	callID   uuid.UUID
+	deviceID string                        // whose registration the step needs; "" for none
+	seqs     []int64                       // reports of that device which may be there already
+	apply    func(*underLock) (any, error) // an error is a verdict: what the step changed is still saved
+}
+
+// underLock is a call while its lock is held.
+type underLock struct {
+	call    call.Call
+	rows    []legRow // what only the store knows of the legs, in the order of call.Legs
+	before  []legState
+	seq     int
+	now     time.Time
+	tenant  tenant
+	reports map[reportKey]keptReport
+	devices map[appKey]deviceRow // by device id
+	writes  *writes
+	metrics *metrics
+}
+
+type reportKey struct {
+	legID uuid.UUID
+	seq   int64
+}
+
+type keptReport struct{ body, refused string }
+
+// legState is what of a leg a step may change; two of them compare.
+type legState struct {
+	status                                                       call.LegStatus
+	reason                                                       call.Reason
+	vendorCallID                                                 string
+	media                                                        call.Media
+	lastSeq                                                      int64
+	handedOver, confirmed, ringing, answered, noWake, ended, due time.Time
+	wakeProcess                                                  uuid.UUID
+	wakeAttempt                                                  int
+}
+
+func (u *underLock) state(i int) legState {
+	l, r := &u.call.Legs[i], &u.rows[i]
+	s := legState{
+		l.Status, l.Reason, l.VendorCallID, l.Media, l.LastSeq,
+		l.HandedOverAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.NoWakeAt, l.EndedAt, r.confirmDueAt, uuid.Nil, r.wakeAttempt,
+	}
+	if r.wakeProcess != nil {
+		s.wakeProcess = *r.wakeProcess
+	}
+	return s
+}
+
+// row finds what the store knows of a leg.
+func (u *underLock) row(leg uuid.UUID) *legRow {
+	for i := range u.call.Legs {
+		if u.call.Legs[i].ID == leg {
+			return &u.rows[i]
+		}
+	}
+	return nil
+}
+
+// change makes a step of a call through the lane.
+func (s *Store) change(ctx context.Context, in step) (any, error) {
+	return s.steps.do(ctx, in)
+}
+
+// writeSteps makes a batch of steps in one transaction.
+func (s *Store) writeSteps(jobs []*job[step, any]) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	w := &writes{process: s.process}
+	calls := map[uuid.UUID]*underLock{}
+	load := &stepLoad{tenants: map[string]tenant{}, devices: map[appKey]deviceRow{}, calls: calls}
+	err := s.transact(ctx, s.patience(jobs[0].again), func(b *pgx.Batch) { s.loadSteps(b, jobs, load) }, func(b *pgx.Batch) error {
+		for _, u := range calls {
+			u.open(load, w, s.metrics)
+			u.expire()
+		}
+		for _, j := range jobs {
+			u := calls[j.in.callID]
+			if u == nil || u.call.AppID != j.in.appID {
+				j.err = ErrNotFound
+				continue
+			}
+			j.out, j.err = j.in.apply(u)
+			w.note(&u.call, u.now)
+		}
+		for _, u := range calls {
+			u.save()
+		}
+		w.queue(b)
+		return nil
+	})
+	if err == nil {
+		w.committed()
+	}
+	return err
+}
+
+// stepLoad is what a batch of steps has read.
+type stepLoad struct {
+	now     time.Time
+	tenants map[string]tenant
+	devices map[appKey]deviceRow
+	calls   map[uuid.UUID]*underLock
+	kept    []keptRow
+}
+
+type keptRow struct {
+	callID uuid.UUID
+	reportKey
+	keptReport
+}
+
+func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) {
+	var locks []int64
+	var apps, deviceApps, devices, seqApps, seqDevices []string
+	var ids, seqCalls []uuid.UUID
+	var seqs []int64
+	for _, j := range jobs {
+		in := &j.in
+		locks = append(locks, lockKey("call", in.callID.String()))
+		apps, ids = append(apps, in.appID), append(ids, in.callID)
+		if in.deviceID != "" {
+			deviceApps, devices = append(deviceApps, in.appID), append(devices, in.deviceID)
+		}
+		for _, seq := range in.seqs {
+			seqApps, seqCalls, seqDevices, seqs = append(seqApps, in.appID), append(seqCalls, in.callID), append(seqDevices, in.deviceID), append(seqs, seq)
+		}
+	}
+	low, high := span(ids)
+	queueLocks(b, locks)
+	queueTenants(b, apps, load.tenants)
+	b.Queue(`SELECT `+callColumns+` FROM calls c WHERE c.app_id = ANY($1) AND c.id = ANY($2) AND c.id BETWEEN $3 AND $4`,
+		apps, ids, low, high).Query(func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, scanCall)
+		for _, c := range found {
+			load.calls[c.ID] = &underLock{call: c, seq: c.Seq}
+		}
+		return err
+	})
+	b.Queue(`SELECT `+legColumns+` FROM legs l WHERE l.app_id = ANY($1) AND l.call_id = ANY($2) AND l.call_id BETWEEN $3 AND $4
+		ORDER BY l.call_id, l.device_id`, apps, ids, low, high).Query(func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, scanLeg)
+		for _, l := range found {
+			if u := load.calls[l.callID]; u != nil {
+				u.call.Legs = append(u.call.Legs, l.Leg)
+				u.rows = append(u.rows, l)
+			}
+		}
+		return err
+	})
+	if len(devices) > 0 {
+		b.Queue(`SELECT `+deviceColumns+`
+			FROM unnest(@apps::text[], @devices::text[]) AS q (app_id, device_id)
+			JOIN devices d USING (app_id, device_id)
+			WHERE d.deleted_at IS NULL`,
+			pgx.NamedArgs{"apps": deviceApps, "devices": devices, "recent": floorID(s.Now().Add(-longestCall - time.Hour))}).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, scanDevice)
+			for _, d := range found {
+				load.devices[appKey{d.appID, d.ID}] = d
+			}
+			return err
+		})
+	}
+	if len(seqs) > 0 {
+		b.Queue(`SELECT r.call_id, r.leg_id, r.seq, r.body, coalesce(r.refused, '')
+			FROM unnest($1::text[], $2::uuid[], $3::text[], $4::bigint[]) AS q (app_id, call_id, device_id, seq)
+			JOIN legs l ON l.app_id = q.app_id AND l.call_id = q.call_id AND l.device_id = q.device_id AND l.call_id BETWEEN $5 AND $6
+			JOIN reports r ON r.app_id = l.app_id AND r.call_id = l.call_id AND r.leg_id = l.id AND r.seq = q.seq AND r.call_id BETWEEN $5 AND $6`,
+			seqApps, seqCalls, seqDevices, seqs, low, high).Query(func(rows pgx.Rows) error {
+			var r keptRow
+			_, err := pgx.ForEachRow(rows, []any{&r.callID, &r.legID, &r.seq, &r.body, &r.refused}, func() error {
+				load.kept = append(load.kept, r)
+				return nil
+			})
+			return err
+		})
+	}
+	s.queueNow(b, &load.now)
+}
+
+// span is the smallest and the largest of some ids, by which the partitions
+// that cannot hold them are left out.
+func span(ids []uuid.UUID) (low, high uuid.UUID) {
+	low, high = ids[0], ids[0]
+	for _, id := range ids[1:] {
+		if string(id[:]) < string(low[:]) {
+			low = id
+		}
+		if string(id[:]) > string(high[:]) {
+			high = id
+		}
+	}
+	return low, high
+}
+
+// open completes a call that was read, before its steps are made.
+func (u *underLock) open(load *stepLoad, w *writes, m *metrics) {
+	u.now, u.tenant, u.devices, u.writes, u.metrics = load.now, load.tenants[u.call.AppID], load.devices, w, m
+	u.reports = map[reportKey]keptReport{}
+	for _, r := range load.kept {
+		if r.callID == u.call.ID {
+			u.reports[r.reportKey] = r.keptReport
+		}
+	}
+	u.before = make([]legState, len(u.rows))
+	for i := range u.rows {
+		u.before[i] = u.state(i)
+	}
+}
+
+// expire ends the call where its time has come, before any other step is made:
+// the deadline is decided by the database's time, not by who sweeps first.
+func (u *underLock) expire() {
+	deadline := u.call.DeadlineAt
+	if u.call.Expire(u.now) {
+		u.writes.note(&u.call, u.now)
+		u.writes.observe(func() { u.metrics.deadlineLag.Observe(u.now.Sub(deadline).Seconds()) })
+	}
+}
+
+// save adds what the steps changed to the batch's writes.
+func (u *underLock) save() {
+	u.clearConfirmDue()
+	for i := range u.rows {
+		if u.state(i) == u.before[i] {
+			continue
+		}
+		l, r := &u.call.Legs[i], &u.rows[i]
+		u.writes.legs = append(u.writes.legs, legWrite{
+			Leg: l, appID: u.call.AppID, callID: u.call.ID, wakeProcess: r.wakeProcess, wakeAttempt: r.wakeAttempt, confirmDueAt: r.confirmDueAt,
+		})
+		if u.call.Direction == call.Incoming {
+			before, leg := u.before[i], *l
+			u.writes.observe(func() { u.metrics.progress(u.call.CreatedAt, before, leg) })
+		}
+	}
+	if u.call.Seq == u.seq {
+		return
+	}
+	u.writes.calls = append(u.writes.calls, callWrite{Call: &u.call})
+	if !u.call.Live() {
+		u.writes.observe(func() { u.metrics.callsEnded.WithLabelValues(string(u.call.EndReason)).Inc() })
+	}
+}
+
+func (w *writes) queueCalls(b *pgx.Batch) {
+	rows := w.calls
+	if len(rows) == 0 {
+		return
+	}
+	low, high := span(column(rows, func(r *callWrite) uuid.UUID { return r.ID }))
+	b.Queue(`UPDATE calls c SET status = q.status, end_reason = nullif(q.end_reason, ''), deadline_at = q.deadline_at, ringing_at = q.ringing_at,
+			answered_at = q.answered_at, active_at = q.active_at, ended_at = q.ended_at, answered_by = nullif(q.answered_by, ''), seq = q.seq
+		FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[],
+			$9::timestamptz[], $10::text[], $11::integer[])
+		AS q (app_id, id, status, end_reason, deadline_at, ringing_at, answered_at, active_at, ended_at, answered_by, seq)
+		WHERE c.app_id = q.app_id AND c.id = q.id AND c.id BETWEEN $12 AND $13`,
+		column(rows, func(r *callWrite) string { return r.AppID }),
+		column(rows, func(r *callWrite) uuid.UUID { return r.ID }),
+		column(rows, func(r *callWrite) string { return string(r.Status) }),
+		column(rows, func(r *callWrite) string { return string(r.EndReason) }),
+		column(rows, func(r *callWrite) *time.Time { return orNull(r.DeadlineAt) }),
+		column(rows, func(r *callWrite) *time.Time { return orNull(r.RingingAt) }),
+		column(rows, func(r *callWrite) *time.Time { return orNull(r.AnsweredAt) }),
+		column(rows, func(r *callWrite) *time.Time { return orNull(r.ActiveAt) }),
+		column(rows, func(r *callWrite) *time.Time { return orNull(r.EndedAt) }),
+		column(rows, func(r *callWrite) string { return r.AnsweredBy }),
+		column(rows, func(r *callWrite) int32 { return int32(r.Seq) }), low, high)
+}
+
+func (w *writes) queueLegs(b *pgx.Batch) {
+	rows := w.legs
+	if len(rows) == 0 {
+		return
+	}
+	low, high := span(column(rows, func(r *legWrite) uuid.UUID { return r.callID }))
+	b.Queue(`UPDATE legs l SET status = q.status, reason = nullif(q.reason, ''), vendor_call_id = nullif(q.vendor_call_id, ''), media = nullif(q.media, ''),
+			last_seq = q.last_seq, wake_process = q.wake_process, wake_attempt = q.wake_attempt, confirm_due_at = q.confirm_due_at,
+			handed_over_at = q.handed_over_at, confirmed_at = q.confirmed_at, ringing_at = q.ringing_at, answered_at = q.answered_at,
+			no_wake_at = q.no_wake_at, ended_at = q.ended_at
+		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::uuid[], $10::integer[],
+			$11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[])
+		AS q (app_id, call_id, id, status, reason, vendor_call_id, media, last_seq, wake_process, wake_attempt,
+			confirm_due_at, handed_over_at, confirmed_at, ringing_at, answered_at, no_wake_at, ended_at)
+		WHERE l.app_id = q.app_id AND l.call_id = q.call_id AND l.id = q.id AND l.call_id BETWEEN $18 AND $19`,
+		column(rows, func(r *legWrite) string { return r.appID }),
+		column(rows, func(r *legWrite) uuid.UUID { return r.callID }),
+		column(rows, func(r *legWrite) uuid.UUID { return r.ID }),
+		column(rows, func(r *legWrite) string { return string(r.Status) }),
+		column(rows, func(r *legWrite) string { return string(r.Reason) }),
+		column(rows, func(r *legWrite) string { return r.VendorCallID }),
+		column(rows, func(r *legWrite) string { return string(r.Media) }),
+		column(rows, func(r *legWrite) int64 { return r.LastSeq }),
+		column(rows, func(r *legWrite) *uuid.UUID { return r.wakeProcess }),
+		column(rows, func(r *legWrite) int32 { return int32(r.wakeAttempt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.confirmDueAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.HandedOverAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.ConfirmedAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.RingingAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.AnsweredAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.NoWakeAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.EndedAt) }), low, high)
+}

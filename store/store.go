@@ -1,0 +1,262 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pushwake/relay/call"
+)
+
+// Config tells a store where its database is and how to behave. Every zero
+// value works but URL.
+type Config struct {
+	URL      string // of the database, as pgx reads it
+	MaxConns int    // connections at most; 0 means 16
+
+	// MasterKeys seal and open vendor credentials: the first seals, all open.
+	// Each has 32 bytes. Without one, credentials cannot be used.
+	MasterKeys [][]byte
+
+	// OnWakes is handed the wakes that this process owns, after their commit. It
+	// must not block.
+	OnWakes func([]Wake)
+
+	// Full says that no more calls can be taken in now; nil means never.
+	Full func() bool
+
+	BatchSize    int // items of one transaction at most; 0 means 256
+	BeginWriters int // transactions that take in calls at a time; 0 means 1
+	Waiting      int // items that may wait in a lane; 0 means 8192
+
+	Heartbeat   time.Duration // between two of this process; 0 means 500 ms
+	SilentAfter time.Duration // when a process has lost its wakes; 0 means 2 s
+	Sweep       time.Duration // between two looks for deadlines; 0 means 100 ms
+	LockWait    time.Duration // for another's lock; 0 means 5 s
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+func (c *Config) setDefaults() {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&c.MaxConns, 16}, {&c.BatchSize, 256}, {&c.BeginWriters, 1}, {&c.Waiting, 8192}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&c.Heartbeat, 500 * time.Millisecond}, {&c.SilentAfter, 2 * time.Second}, {&c.Sweep, 100 * time.Millisecond}, {&c.LockWait, 5 * time.Second}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.OnWakes == nil {
+		c.OnWakes = func([]Wake) {}
+	}
+	if c.Full == nil {
+		c.Full = func() bool { return false }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+}
+
+// Store is one process's access to the durable state.
+type Store struct {
+	config  Config
+	pool    *pgxpool.Pool
+	process uuid.UUID // names this process as the owner of wakes
+	clock   clock
+	metrics *metrics
+	log     *slog.Logger
+
+	begins *lane[beginning, call.Call]
+	steps  *lane[step, any]
+
+	mu       sync.Mutex
+	inFlight map[uuid.UUID]struct{} // legs whose wakes this process is sending
+
+	takeOverMu sync.Mutex // one take-over at a time, or a wake that one has just taken is taken by the next
+
+	beatMu sync.Mutex
+	beatAt time.Time // of the last heartbeat that committed, by this machine's clock
+}
+
+// Open connects to a database with an up-to-date schema and enters this
+// process in its list. Run keeps the process alive there.
+func Open(ctx context.Context, config Config) (*Store, error) {
+	config.setDefaults()
+	pc, err := pgxpool.ParseConfig(config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	pc.MaxConns = int32(config.MaxConns)
+	pc.ConnConfig.ConnectTimeout = 3 * time.Second
+	for name, value := range map[string]string{
+		"application_name": "relay", "timezone": "UTC",
+		"lock_timeout":                        fmt.Sprint(config.LockWait.Milliseconds()),
+		"idle_in_transaction_session_timeout": "5000",  // a process that stalls must not hold the feed back
+		"statement_timeout":                   "30000", // nor must a query
+	} {
+		if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
+			pc.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, translate(err)
+	}
+	s := &Store{config: config, pool: pool, metrics: newMetrics(config.Registerer), log: config.Logger, inFlight: map[uuid.UUID]struct{}{}}
+	if err := s.enter(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	s.begins = newLane(config.BeginWriters, config.BatchSize, config.Waiting, s.metrics.batch("begin"), s.writeBegins)
+	s.steps = newLane(1, config.BatchSize, config.Waiting, s.metrics.batch("step"), s.writeSteps)
+	return s, nil
+}
+
+// enter names this process after the database's time and makes the partitions
+// of now.
+func (s *Store) enter(ctx context.Context) error {
+	if err := s.clock.read(ctx, s.pool); err != nil {
+		return translate(err)
+	}
+	s.process = newID(s.Now())
+	host, _ := os.Hostname() // a name for people; empty will do
+	_, err := s.pool.Exec(ctx, `INSERT INTO processes (id, host) VALUES ($1, $2)`, s.process, host)
+	if err != nil {
+		return translate(err)
+	}
+	s.beaten(time.Now())
+	// A partition that cannot be made now is missed by nobody: see makePartition.
+	if err := s.MakePartitions(ctx); err != nil {
+		s.log.Warn("partitions not made", "error", err)
+	}
+	return nil
+}
+
+// patience is how long items of a batch wait for locks: those that have waited
+// once, with a batch that failed, are not to hold up their neighbours again.
+func (s *Store) patience(again bool) time.Duration {
+	if again {
+		return min(s.config.LockWait, 100*time.Millisecond)
+	}
+	return 0
+}
+
+// Process is the id under which this process owns wakes.
+func (s *Store) Process() uuid.UUID { return s.process }
+
+// Ready reports why the store cannot serve now; nil where it can.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return translate(err)
+	}
+	if !s.Alive() {
+		return errors.New("this process has not been heard of for too long")
+	}
+	return nil
+}
+
+// Close lets what waits be written, hands this process's wakes back and
+// disconnects.
+func (s *Store) Close() {
+	s.begins.stop()
+	s.steps.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	// Others need not wait for the silence: an old heartbeat frees the wakes now.
+	if _, err := s.pool.Exec(ctx, `UPDATE processes SET beat_at = '-infinity' WHERE id = $1`, s.process); err != nil {
+		s.log.Warn("process not signed off", "error", err)
+	}
+	s.pool.Close()
+}
+
+// Now is the database's time, reckoned from when it was last read.
+func (s *Store) Now() time.Time { return s.clock.now() }
+
+// clock follows the database's clock between two readings of it, by this
+// machine's monotonic clock: a wrong or stepped local time does not matter.
+type clock struct {
+	mu     sync.RWMutex
+	at     time.Time // the database's, when last read
+	readAt time.Time // this machine's, at that moment
+}
+
+func (c *clock) set(database time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at, c.readAt = database.UTC(), time.Now()
+}
+
+func (c *clock) now() time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.at.Add(time.Since(c.readAt))
+}
+
+func (c *clock) read(ctx context.Context, pool *pgxpool.Pool) error {
+	var now time.Time
+	if err := pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return err
+	}
+	c.set(now)
+	return nil
+}
+
+// pointPlans has each statement of a transaction planned once, and by its
+// indexes. Its statements all look for rows by their keys: to plan them anew for
+// each batch takes longer than to run them, and a plan that was made while the
+// tables were empty must not read the whole of them when they are full.
+const pointPlans = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
+	set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+
+// transact runs one transaction in two round trips: load queues what is read,
+// under locks it takes first; write, called when all of that has been read,
+// queues what is written. Nothing is written where write queues nothing.
+// patience, where it is given, takes the place of Config.LockWait.
+func (s *Store) transact(ctx context.Context, patience time.Duration, load func(*pgx.Batch), write func(*pgx.Batch) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release() // a connection left in a transaction is closed by the pool
+	b := &pgx.Batch{}
+	b.Queue(`BEGIN`)
+	b.Queue(pointPlans)
+	if patience > 0 {
+		b.Queue(`SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(patience.Milliseconds()))
+	}
+	load(b)
+	if err = conn.SendBatch(ctx, b).Close(); err == nil {
+		b = &pgx.Batch{}
+		if err = write(b); err == nil && b.Len() > 0 {
+			b.Queue(`COMMIT`)
+			return conn.SendBatch(ctx, b).Close()
+		}
+	}
+	if conn.Conn().PgConn().TxStatus() != 'I' {
+		if _, rollback := conn.Exec(ctx, `ROLLBACK`); rollback != nil && err == nil {
+			err = rollback
+		}
+	}
+	return err
+}

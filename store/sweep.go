@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pushwake/relay/call"
+)
+
+// sweepMost is how many due rows one look takes.
+const sweepMost = 1000
+
+// due is a call, or one leg of it, whose time has come.
+type due struct {
+	AppID  string
+	CallID uuid.UUID
+	LegID  uuid.UUID
+}
+
+// SweepDeadlines ends the calls whose time has come and marks the legs that
+// did not confirm in time; it returns how many it found. Any number of
+// processes may sweep: each change is made under its call's lock, and what is
+// done already stays as it is.
+func (s *Store) SweepDeadlines(ctx context.Context) (int, error) {
+	recent := floorID(s.Now().Add(-longestCall - time.Hour))
+	calls, callsErr := s.query(ctx, `
+		SELECT app_id, id AS call_id, id AS leg_id FROM calls
+		WHERE deadline_at <= clock_timestamp() AND id >= $1
+		ORDER BY deadline_at LIMIT $2`, recent, sweepMost)
+	legs, legsErr := s.query(ctx, `
+		SELECT app_id, call_id, id AS leg_id FROM legs
+		WHERE confirm_due_at <= clock_timestamp() AND call_id >= $1
+		ORDER BY confirm_due_at LIMIT $2`, recent, sweepMost)
+	markErr := eachAtOnce(legs, func(d due) error {
+		_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, apply: func(u *underLock) (any, error) {
+			if row := u.row(d.LegID); row != nil && !row.confirmDueAt.After(u.now) {
+				u.call.MarkNoWake(d.LegID, u.now)
+				row.confirmDueAt = time.Time{}
+			}
+			return nil, nil
+		}})
+		return err
+	})
+	endErr := eachAtOnce(calls, func(d due) error {
+		// The step is to look: a call whose time has come ends before any step.
+		_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, apply: func(*underLock) (any, error) { return nil, nil }})
+		return err
+	})
+	return len(calls) + len(legs), errors.Join(callsErr, legsErr, markErr, endErr)
+}
+
+func (s *Store) query(ctx context.Context, sql string, args ...any) ([]due, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, translate(err)
+	}
+	found, err := collect[due](rows)
+	return found, translate(err)
+}
+
+// collect reads rows into structs by their columns' names.
+func collect[T any](rows pgx.Rows) ([]T, error) {
+	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
+}
+
+// eachAtOnce does something to many things at once, so that their changes share
+// batches, and returns the first error. What fails does not stop the others.
+func eachAtOnce[T any](things []T, do func(T) error) error {
+	var g errgroup.Group
+	g.SetLimit(256)
+	for _, thing := range things {
+		g.Go(func() error { return do(thing) })
+	}
+	return g.Wait()
+}
+
+// clearConfirmDue takes away the due time of legs that confirmed or ended, so
+// that the sweep finds only what is due.
+func (u *underLock) clearConfirmDue() {
+	for i := range u.rows {
+		if l := &u.call.Legs[i]; !u.rows[i].confirmDueAt.IsZero() && l.Status != call.LegHandedOver {
+			u.rows[i].confirmDueAt = time.Time{}
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
+)
+
+// Entry is one thing that happened to a call. Exactly one of its parts is set.
+type Entry struct {
+	At       time.Time
+	LegID    uuid.UUID // zero for what concerns the whole call
+	DeviceID string
+	Decision *call.Decision
+	Attempt  *Attempt
+	Confirm  *ConfirmEntry
+	Report   *ReportEntry
+	Event    *call.Event
+	Leg      *call.Leg // as it was after the event leg.updated
+	Call     *call.Call
+}
+
+// ConfirmEntry is a confirm with its answer and, where the gate was asked, the
+// evidence of the region.
+type ConfirmEntry struct {
+	call.Confirmation
+	call.Answer
+	Region *call.RegionVerdict
+}
+
+// ReportEntry is a report with its verdict.
+type ReportEntry struct {
+	call.Report
+	Refused string // the verdict's code, "" where it was taken
+}
+
+// Timeline reads all that happened to a call, in order: each device's decision,
+// each attempt and its answer, each confirm, report and step.
+//
+// Errors: ErrNotFound, ErrUnavailable.
+func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.Call, []Entry, error) {
+	c, err := s.Call(ctx, appID, id)
+	if err != nil {
+		return c, nil, err
+	}
+	t := &timeline{call: &c}
+	for i := range c.Legs {
+		t.add(c.CreatedAt, c.Legs[i].ID, Entry{Decision: &c.Legs[i].Decision})
+	}
+	b := &pgx.Batch{}
+	b.Queue(`SELECT leg_id, id, number, channel, started_at, finished_at, outcome, blame, coalesce(reason, ''), coalesce(status, 0),
+			coalesce(code, ''), coalesce(message, ''), coalesce(request_id, '')
+		FROM attempts WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.attempts)
+	b.Queue(`SELECT leg_id, at, source, coalesce(vendor_call_id, ''), verdict, coalesce(reason, ''), region
+		FROM confirms WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.confirms)
+	b.Queue(`SELECT leg_id, seq, received_at, body, coalesce(refused, '')
+		FROM reports WHERE app_id = $1 AND call_id = $2 ORDER BY seq`, c.AppID, id).Query(t.reports)
+	b.Queue(`SELECT type, call_seq, at, leg_id, data FROM events WHERE app_id = $1 AND call_id = $2 AND id >= $3 ORDER BY call_seq`,
+		c.AppID, id, floorID(c.CreatedAt)).Query(t.events)
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return c, nil, translate(err)
+	}
+	slices.SortStableFunc(t.entries, func(a, b Entry) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.rank(), b.rank())) })
+	return c, t.entries, nil
+}
+
+// rank orders what happened at the same moment: a step follows its cause.
+func (e *Entry) rank() int {
+	switch {
+	case e.Event != nil && e.Event.Type == call.EventCallCreated:
+		return 0
+	case e.Decision != nil:
+		return 1
+	case e.Event == nil:
+		return 2
+	}
+	return 3
+}
+
+type timeline struct {
+	call    *call.Call
+	entries []Entry
+}
+
+func (t *timeline) add(at time.Time, leg uuid.UUID, e Entry) {
+	e.At, e.LegID = at.UTC(), leg
+	if l := t.call.Leg(leg); l != nil {
+		e.DeviceID = l.DeviceID
+	}
+	t.entries = append(t.entries, e)
+}
+
+func (t *timeline) attempts(rows pgx.Rows) error {
+	var leg uuid.UUID
+	var a Attempt
+	_, err := pgx.ForEachRow(rows, []any{&leg, &a.ID, &a.Number, &a.Channel, &a.StartedAt, &a.FinishedAt, &a.Outcome, &a.Blame, &a.Reason, &a.Status,
+		&a.Code, &a.Message, &a.RequestID}, func() error {
+		attempt := a
+		attempt.StartedAt, attempt.FinishedAt = a.StartedAt.UTC(), a.FinishedAt.UTC()
+		t.add(a.FinishedAt, leg, Entry{Attempt: &attempt})
+		return nil
+	})
+	return err
+}
+
+func (t *timeline) confirms(rows pgx.Rows) error {
+	var leg uuid.UUID
+	var at time.Time
+	var c ConfirmEntry
+	var region []byte
+	_, err := pgx.ForEachRow(rows, []any{&leg, &at, &c.Source, &c.VendorCallID, &c.Verdict, &c.Reason, &region}, func() error {
+		confirm := c
+		confirm.Region = nil
+		if region != nil {
+			var r regionRecord
+			if err := json.Unmarshal(region, &r); err != nil {
+				return fmt.Errorf("region of a confirm: %w", err)
+			}
+			verdict := r.verdict()
+			confirm.Region = &verdict
+		}
+		t.add(at, leg, Entry{Confirm: &confirm})
+		return nil
+	})
+	return err
+}
+
+func (t *timeline) reports(rows pgx.Rows) error {
+	var leg uuid.UUID
+	var seq int64
+	var at time.Time
+	var body, refused string
+	_, err := pgx.ForEachRow(rows, []any{&leg, &seq, &at, &body, &refused}, func() error {
+		var r reportRecord
+		if err := json.Unmarshal([]byte(body), &r); err != nil {
+			return fmt.Errorf("a report: %w", err)
+		}
+		t.add(at, leg, Entry{Report: &ReportEntry{Report: r.report(seq), Refused: refused}})
+		return nil
+	})
+	return err
+}
+
+func (t *timeline) events(rows pgx.Rows) error {
+	var e call.Event
+	var leg *uuid.UUID
+	var data []byte
+	_, err := pgx.ForEachRow(rows, []any{&e.Type, &e.Seq, &e.Time, &leg, &data}, func() error {
+		event := e
+		event.Leg, event.Time = uuid.Nil, e.Time.UTC()
+		if leg != nil {
+			event.Leg = *leg
+		}
+		var r callRecord
+		if err := json.Unmarshal(data, &r); err != nil {
+			return fmt.Errorf("event %d: %w", e.Seq, err)
+		}
+		then := r.call(t.call.AppID)
+		entry := Entry{Event: &event, Call: &then}
+		if l := then.Leg(event.Leg); l != nil {
+			entry.Leg = l
+		}
+		t.add(e.Time, event.Leg, entry)
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,277 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+)
+
+// Wake is the waking of one leg, owned by this process until it is finished.
+type Wake struct {
+	AppID       string
+	CallID      uuid.UUID
+	LegID       uuid.UUID
+	DeviceID    string
+	UserID      string
+	Channel     call.Channel
+	Token       string
+	BundleID    string
+	Environment string
+	Locale      string
+	Number      int              // of the next attempt, from 1; fences its outcome
+	Payload     call.WakePayload // but for its Token and SentAt
+	RingEnd     time.Time        // by this machine's clock, reckoned from the database's
+}
+
+// newWake makes the wake of a leg. ringEnd is the end of the ring by this
+// machine's clock.
+func newWake(c *call.Call, l *call.Leg, d call.Device, p call.Policy, number int, ringEnd time.Time) Wake {
+	w := Wake{
+		AppID: c.AppID, CallID: c.ID, LegID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Channel: l.Channel,
+		Token: d.Tokens[l.Channel.Token()].Value, BundleID: d.BundleID, Environment: d.Environment, Locale: d.Locale,
+		Number: number, RingEnd: ringEnd,
+		Payload: call.WakePayload{
+			Call: c.ID, Leg: l.ID, Callee: c.Callee.UserID, Presentation: l.Presentation, Media: c.Media,
+			VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, ExpiresAt: c.ExpiresAt, Enterprise: l.Enterprise,
+		},
+	}
+	if p.Payload == call.PayloadFull {
+		caller := c.Caller
+		w.Payload.Caller = &caller
+	}
+	return w
+}
+
+// Attempt is one request to a vendor and what came of it.
+type Attempt struct {
+	ID         uuid.UUID // the vendor's message id
+	Number     int
+	Channel    call.Channel
+	StartedAt  time.Time
+	FinishedAt time.Time
+	Outcome    string
+	Blame      string
+	Reason     call.Reason
+	Status     int // HTTP; 0 where no answer came
+	Code       string
+	Message    string
+	RequestID  string
+}
+
+// Next is what becomes of a wake after an attempt.
+type Next string
+
+const (
+	WakeAccepted Next = "accepted" // the vendor has it
+	WakeGivenUp  Next = "given_up" // the attempt's reason closes the leg
+	WakeAgain    Next = "again"    // another attempt follows
+)
+
+// Outcome is an attempt with what follows from it. A wake that was given up
+// without asking the vendor has no Attempt.
+type Outcome struct {
+	Attempt    *Attempt
+	Next       Next
+	Reason     call.Reason     // of WakeGivenUp
+	TokenState call.TokenState // TokenDead or TokenSuspended where the token was refused for good; "" else
+}
+
+// NewAttemptID makes the id of an attempt about to be made.
+func (s *Store) NewAttemptID() uuid.UUID { return newID(s.Now()) }
+
+// FinishAttempt records what an attempt came to. more says whether the wake is
+// still wanted and still this process's; only then may another attempt follow.
+// The attempt goes on record in any case.
+//
+// Errors: ErrBusy, ErrUnavailable; ErrNotFound where the call is gone.
+func (s *Store) FinishAttempt(ctx context.Context, w Wake, o Outcome) (more bool, err error) {
+	out, err := s.change(ctx, step{appID: w.AppID, callID: w.CallID, apply: func(u *underLock) (any, error) {
+		return u.finishAttempt(s.process, w, o), nil
+	}})
+	if errors.Is(err, ErrNotFound) {
+		s.disown([]Wake{w})
+	}
+	if err != nil {
+		return false, err
+	}
+	more = out.(bool)
+	if !more {
+		s.disown([]Wake{w})
+	}
+	return more, nil
+}
+
+func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
+	l, row := u.call.Leg(w.LegID), u.row(w.LegID)
+	if l == nil {
+		return false
+	}
+	if o.Attempt != nil {
+		u.writes.attempts = append(u.writes.attempts, attemptWrite{*o.Attempt, w.AppID, w.CallID, w.LegID, process})
+	}
+	if o.TokenState != "" {
+		u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{w.AppID, w.DeviceID, w.Channel.Token(), w.Token, o.TokenState, u.now})
+	}
+	if row.wakeProcess == nil || *row.wakeProcess != process || row.wakeAttempt != w.Number {
+		return false // another process took it over meanwhile
+	}
+	switch {
+	case o.Next == WakeAgain && l.Status == call.LegWaking:
+		row.wakeAttempt++
+		return true
+	case o.Next == WakeAccepted:
+		if u.call.HandOver(l.ID, u.now) && l.Channel.VoIP() {
+			row.confirmDueAt = u.now.Add(call.NoWakeAfter)
+		}
+	case o.Next == WakeGivenUp:
+		u.call.FailWake(l.ID, o.Reason, u.now)
+	}
+	row.wakeProcess = nil
+	return false
+}
+
+// WakeWanted reports whether a wake is still this process's to send: its leg
+// waits for it, and no other process has taken it over.
+func (s *Store) WakeWanted(ctx context.Context, w Wake) (wanted bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM legs
+		WHERE app_id = $1 AND call_id = $2 AND id = $3 AND status = 'waking' AND wake_process = $4 AND wake_attempt = $5)`,
+		w.AppID, w.CallID, w.LegID, s.process, w.Number).Scan(&wanted)
+	return wanted, translate(err)
+}
+
+// Release takes a wake out of this process's hands without an outcome. Where
+// it is still wanted, the next look for orphans finds it.
+func (s *Store) Release(w Wake) { s.disown([]Wake{w}) }
+
+// own and disown keep the list of wakes that this process has in hand.
+func (s *Store) own(wakes []Wake) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range wakes {
+		s.inFlight[w.LegID] = struct{}{}
+	}
+}
+
+func (s *Store) disown(wakes []Wake) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range wakes {
+		delete(s.inFlight, w.LegID)
+	}
+}
+
+func (s *Store) inHand(leg uuid.UUID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.inFlight[leg]
+	return ok
+}
+
+// hand lists the legs whose wakes this process has in hand.
+func (s *Store) hand() []uuid.UUID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.AppendSeq(make([]uuid.UUID, 0, len(s.inFlight)), maps.Keys(s.inFlight))
+}
+
+// unusable says why nothing can be sent to a token any more; "" where it can.
+func unusable(t call.Token) call.Reason {
+	switch {
+	case t.Value == "":
+		return call.ReasonNoToken
+	case t.State == call.TokenDead:
+		return call.ReasonTokenDead
+	case t.State == call.TokenSuspended:
+		return call.ReasonTokenSuspended
+	}
+	return ""
+}
+
+// orphan is a wake whose owner fell silent, or that this process owns by a
+// commit whose answer was lost.
+type orphan struct {
+	AppID    string
+	CallID   uuid.UUID
+	LegID    uuid.UUID
+	DeviceID string
+	Owner    uuid.UUID
+}
+
+// TakeOver takes the wakes of processes that fell silent, and returns how many
+// it took. They go to Config.OnWakes. Two processes that try at once get each
+// wake once: it is taken under its call's lock.
+func (s *Store) TakeOver(ctx context.Context) (int, error) {
+	s.takeOverMu.Lock()
+	defer s.takeOverMu.Unlock()
+	// What this process has in hand is left out there, or a thousand of its own
+	// would hide the orphans.
+	rows, err := s.pool.Query(ctx, `
+		SELECT l.app_id, l.call_id, l.id AS leg_id, l.device_id, l.wake_process AS owner
+		FROM legs l LEFT JOIN processes p ON p.id = l.wake_process
+		WHERE l.wake_process IS NOT NULL AND l.call_id >= $1
+		  AND (l.wake_process = $2 AND l.id <> ALL ($4::uuid[])
+		    OR l.wake_process <> $2 AND (p.beat_at IS NULL OR p.beat_at < clock_timestamp() - $3::interval))
+		LIMIT 1000`, floorID(s.Now().Add(-longestCall)), s.process, s.config.SilentAfter, s.hand())
+	if err != nil {
+		return 0, translate(err)
+	}
+	orphans, err := collect[orphan](rows)
+	if err != nil {
+		return 0, translate(err)
+	}
+	orphans = slices.DeleteFunc(orphans, func(o orphan) bool { return o.Owner == s.process && s.inHand(o.LegID) })
+	taken := 0
+	err = eachAtOnce(orphans, func(o orphan) error {
+		out, err := s.change(ctx, step{appID: o.AppID, callID: o.CallID, deviceID: o.DeviceID, apply: func(u *underLock) (any, error) {
+			return u.takeOver(s, o), nil
+		}})
+		if w, ok := out.(*Wake); ok && w != nil && err == nil {
+			s.mu.Lock()
+			taken++
+			s.mu.Unlock()
+			s.own([]Wake{*w})
+			s.config.OnWakes([]Wake{*w})
+		}
+		return err
+	})
+	return taken, err
+}
+
+// takeOver makes this process the owner of an orphan and puts the lost attempt
+// on record. It returns nil where nothing is left to be sent.
+func (u *underLock) takeOver(s *Store, o orphan) *Wake {
+	l, row := u.call.Leg(o.LegID), u.row(o.LegID)
+	if l == nil || row.wakeProcess == nil || *row.wakeProcess != o.Owner || o.Owner == s.process && s.inHand(o.LegID) {
+		return nil // another was faster
+	}
+	u.writes.attempts = append(u.writes.attempts, attemptWrite{
+		Attempt: Attempt{
+			ID: newID(u.now), Number: row.wakeAttempt, Channel: l.Channel, StartedAt: u.now, FinishedAt: u.now, Outcome: "abandoned", Blame: "us",
+			Message: "its process stopped or fell silent before an outcome was recorded; the vendor may have the message",
+		}, appID: o.AppID, callID: o.CallID, legID: o.LegID, process: o.Owner,
+	})
+	if l.Status != call.LegWaking {
+		row.wakeProcess = nil
+		return nil
+	}
+	d, ok := u.devices[appKey{o.AppID, o.DeviceID}]
+	if !ok || d.UserID != l.UserID {
+		row.wakeProcess = nil
+		u.call.FailWake(l.ID, call.ReasonNoToken, u.now)
+		return nil
+	}
+	if reason := unusable(d.Tokens[l.Channel.Token()]); reason != "" {
+		row.wakeProcess = nil
+		u.call.FailWake(l.ID, reason, u.now)
+		return nil
+	}
+	row.wakeProcess, row.wakeAttempt = &s.process, row.wakeAttempt+1
+	w := newWake(&u.call, l, d.Device, u.tenant.policy, row.wakeAttempt, time.Now().Add(u.call.ExpiresAt.Sub(u.now)))
+	return &w
+}
