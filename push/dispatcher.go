@@ -1,0 +1,326 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// Config tells a dispatcher whom it works for. Zero intervals take the
+// contract's values.
+type Config struct {
+	Store *store.Store
+	// Senders opens an app's credential with a vendor. store.ErrNotFound means
+	// that it has none.
+	Senders func(ctx context.Context, appID string, vendor call.Vendor) (Sender, error)
+	// WakeToken mints the token by which an app may act on one leg.
+	WakeToken func(store.Wake) (string, error)
+
+	InFlight       int             // requests of one lane at a time; 0 means 256
+	MostInHand     int             // wakes in hand above which no more calls are taken in; 0 means 50,000
+	AttemptTimeout time.Duration   // of one request, dialling included; 0 means 3 s
+	Margin         time.Duration   // of the ring, below which nothing is sent; 0 means 3 s
+	Backoff        []time.Duration // between attempts, before jitter; nil means 0.2, 0.5, 1, 2, 4 s
+	Recheck        time.Duration   // how often a lane looks for a new credential; 0 means 5 s
+	Drain          time.Duration   // how long Run waits for what is under way; 0 means 10 s
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+func (c *Config) setDefaults() {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&c.AttemptTimeout, 3 * time.Second}, {&c.Margin, 3 * time.Second}, {&c.Recheck, 5 * time.Second}, {&c.Drain, 10 * time.Second}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.InFlight == 0 {
+		c.InFlight = 256
+	}
+	if c.MostInHand == 0 {
+		c.MostInHand = 50_000
+	}
+	if c.Backoff == nil {
+		c.Backoff = []time.Duration{200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+}
+
+// Dispatcher sends the wakes that its process owns.
+type Dispatcher struct {
+	config  Config
+	metrics *metrics
+	lanes   lanes
+
+	waits context.Context // ends when the dispatcher is told to stop: nothing new is sent
+	stop  context.CancelFunc
+	sends context.Context // outlives waits by Drain, for what is under way
+	abort context.CancelFunc
+
+	inHand atomic.Int64
+	mu     sync.Mutex // guards wg.Add against the wait for it
+	wg     sync.WaitGroup
+}
+
+// New makes a dispatcher; it sends as soon as it is handed wakes.
+func New(config Config) *Dispatcher {
+	config.setDefaults()
+	d := &Dispatcher{config: config, metrics: newMetrics(config.Registerer)}
+	d.waits, d.stop = context.WithCancel(context.Background())
+	d.sends, d.abort = context.WithCancel(context.Background())
+	d.lanes.init(d.waits, &d.config)
+	return d
+}
+
+// Enqueue takes wakes to be sent. It does not block. After Close it leaves them
+// to other processes.
+func (d *Dispatcher) Enqueue(wakes []store.Wake) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waits.Err() != nil {
+		return
+	}
+	for _, w := range wakes {
+		d.inHand.Add(1)
+		d.metrics.inHand.Inc()
+		d.wg.Go(func() {
+			defer d.metrics.inHand.Dec()
+			defer d.inHand.Add(-1)
+			d.wake(w)
+		})
+	}
+}
+
+// Full reports whether so many wakes are in hand that no more calls should be
+// taken in.
+func (d *Dispatcher) Full() bool { return d.inHand.Load() >= int64(d.config.MostInHand) }
+
+// Close stops sending: what waits for a retry is left to other processes, and
+// what is under way may end within Config.Drain.
+func (d *Dispatcher) Close() {
+	d.mu.Lock()
+	d.stop()
+	d.mu.Unlock()
+	timer := time.AfterFunc(d.config.Drain, d.abort)
+	defer timer.Stop()
+	d.wg.Wait()
+	d.abort()
+}
+
+// wake sends one wake until the vendor accepts it, refuses it for good, or the
+// ring is over.
+func (d *Dispatcher) wake(w store.Wake) {
+	lastReason := call.ReasonDeadlinePassed
+	renewed := false
+	for try, waited := 0, 0; ; { // the vendor's failures, and pauses before it was asked
+		if try > 0 || waited > 0 || renewed {
+			wanted, err := d.config.Store.WakeWanted(d.waits, w)
+			if err == nil && !wanted {
+				// The call ended, the app confirmed, or another process has it. The
+				// wake is let go of, or it would be found as an orphan whose attempt
+				// was lost; its leg no longer waits for it, so nothing else changes.
+				d.finish(w, store.Outcome{Next: store.WakeGivenUp, Reason: lastReason})
+				return
+			}
+		}
+		p, refused, err := d.admit(w)
+		switch {
+		case d.waits.Err() != nil:
+			if err == nil && refused == "" {
+				p.giveBack(nil)
+			}
+			return
+		case err != nil: // the database or the breaker; the vendor was not asked
+			if errors.Is(err, errOpen) {
+				lastReason = call.ReasonVendorUnavailable
+			}
+			if !d.sleep(w, waited) {
+				if d.waits.Err() == nil { // else another process goes on with it
+					d.giveUp(w, lastReason)
+				}
+				return
+			}
+			waited++
+			continue
+		case refused == call.ReasonDeadlinePassed:
+			d.giveUp(w, lastReason) // what the vendor said before tells more than the lack of time
+			return
+		case refused != "":
+			d.giveUp(w, refused)
+			return
+		}
+		answer, attempt := d.send(p, w)
+		outcome, pause := d.judge(w, answer, try, renewed)
+		outcome.Attempt = &attempt
+		if !d.finish(w, outcome) {
+			return
+		}
+		w.Number++
+		lastReason = answer.Reason
+		if answer.Retry == RetryOnce {
+			renewed = true
+			continue
+		}
+		try++
+		if !d.pause(pause) {
+			return
+		}
+	}
+}
+
+// admit waits for a place in the wake's lane. refused says why the wake cannot
+// be sent at all.
+func (d *Dispatcher) admit(w store.Wake) (p place, refused call.Reason, err error) {
+	left := time.Until(w.RingEnd) - d.config.Margin
+	if left <= 0 {
+		return place{}, call.ReasonDeadlinePassed, nil
+	}
+	if w.Token == "" {
+		return place{}, call.ReasonNoToken, nil
+	}
+	if !d.config.Store.Alive() {
+		return place{}, "", errSilent
+	}
+	l, err := d.lanes.of(d.waits, w.AppID, w.Channel.Vendor())
+	if errors.Is(err, store.ErrNotFound) {
+		return place{}, call.ReasonChannelNotConfigured, nil
+	}
+	if err != nil {
+		return place{}, "", err
+	}
+	ctx, cancel := context.WithTimeout(d.waits, left)
+	defer cancel()
+	p, err = l.acquire(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return place{}, call.ReasonDeadlinePassed, nil
+	}
+	return p, "", err
+}
+
+// errSilent keeps a process from sending what others may have taken over.
+var errSilent = errors.New("this process's heartbeat is too old")
+
+// send makes one attempt and gives its place back.
+func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
+	st := d.config.Store
+	attempt := store.Attempt{ID: st.NewAttemptID(), Number: w.Number, Channel: w.Channel, StartedAt: st.Now()}
+	var answer Answer
+	token, err := d.config.WakeToken(w)
+	if err != nil {
+		answer = Answer{Outcome: Refused, Reason: call.ReasonVendorRefused, Retry: RetryNever, Blame: BlameUs, Token: TokenKeep, Message: "the wake's token could not be minted"}
+		p.giveBack(nil)
+	} else {
+		m := Message{
+			Attempt: attempt.ID, Channel: w.Channel, Token: w.Token, BundleID: w.BundleID, Environment: w.Environment, Locale: w.Locale,
+			Payload: w.Payload, RingLeft: time.Until(w.RingEnd),
+		}
+		m.Payload.Token, m.Payload.SentAt = token, attempt.StartedAt
+		ctx, cancel := context.WithTimeout(d.sends, d.config.AttemptTimeout)
+		answer = p.send(ctx, m)
+		cancel()
+		if answer.Token == TokenDoubtful && p.lane.succeededLately() { // the project is in order, so the token is not
+			answer.Token, answer.Reason, answer.Blame = TokenDead, call.ReasonTokenDead, BlameDevice
+		}
+	}
+	attempt.FinishedAt = st.Now()
+	attempt.Outcome, attempt.Blame, attempt.Reason = string(answer.Outcome), string(answer.Blame), answer.Reason
+	attempt.Status, attempt.Code, attempt.Message, attempt.RequestID = answer.Status, answer.Code, answer.Message, answer.RequestID
+	took := attempt.FinishedAt.Sub(attempt.StartedAt)
+	d.metrics.attempt(w.Channel, answer, took)
+	d.config.Logger.Info("attempt", "app_id", w.AppID, "call_id", w.CallID, "leg_id", w.LegID, "attempt_id", attempt.ID, "number", w.Number,
+		"channel", w.Channel, "outcome", answer.Outcome, "blame", answer.Blame, "status", answer.Status, "code", answer.Code, "duration", took)
+	return answer, attempt
+}
+
+// judge decides what follows from an answer, and how long to wait before the
+// next attempt where there is one.
+func (d *Dispatcher) judge(w store.Wake, a Answer, try int, renewed bool) (store.Outcome, time.Duration) {
+	switch a.Token {
+	case TokenDead:
+		return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason, TokenState: call.TokenDead}, 0
+	case TokenSuspended:
+		return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason, TokenState: call.TokenSuspended}, 0
+	case TokenDoubtful:
+		d.config.Logger.Warn("the vendor refuses tokens of this app, and has accepted none lately: check its credential", "app_id", w.AppID, "code", a.Code)
+	}
+	if a.Outcome == Accepted {
+		return store.Outcome{Next: store.WakeAccepted}, 0
+	}
+	switch {
+	case a.Retry == RetryOnce && !renewed:
+		return store.Outcome{Next: store.WakeAgain}, 0
+	case a.Retry == RetryLater && try < len(d.config.Backoff):
+		pause := jitter(d.config.Backoff[try])
+		if time.Until(w.RingEnd)-pause > d.config.Margin {
+			return store.Outcome{Next: store.WakeAgain}, pause
+		}
+	}
+	return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason}, 0
+}
+
+// jitter spreads a pause over half to one and a half of it, so that many wakes
+// that failed together do not come back together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d+1) }
+
+// sleep waits before another try of something that was not the vendor's doing.
+// It reports false where the ring leaves no time for it.
+func (d *Dispatcher) sleep(w store.Wake, try int) bool {
+	pause := jitter(d.config.Backoff[min(try, len(d.config.Backoff)-1)])
+	return time.Until(w.RingEnd)-pause > d.config.Margin && d.pause(pause)
+}
+
+func (d *Dispatcher) pause(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-d.waits.Done():
+		return false
+	}
+}
+
+func (d *Dispatcher) giveUp(w store.Wake, reason call.Reason) {
+	d.metrics.givenUp.WithLabelValues(string(w.Channel), string(reason)).Inc()
+	d.finish(w, store.Outcome{Next: store.WakeGivenUp, Reason: reason})
+}
+
+// finish records an outcome, again and again while the database is away: an
+// attempt that was made has to come on record. It reports whether the wake is
+// still wanted.
+func (d *Dispatcher) finish(w store.Wake, o store.Outcome) bool {
+	for try := 0; ; try++ {
+		more, err := d.config.Store.FinishAttempt(d.sends, w, o)
+		if err == nil {
+			return more
+		}
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrBusy) || d.sends.Err() != nil || time.Until(w.RingEnd) < -time.Minute {
+			d.config.Logger.Error("an outcome was not recorded", "app_id", w.AppID, "call_id", w.CallID, "leg_id", w.LegID, "error", err)
+			d.config.Store.Release(w)
+			return false
+		}
+		timer := time.NewTimer(jitter(d.config.Backoff[min(try, len(d.config.Backoff)-1)]))
+		select {
+		case <-timer.C:
+		case <-d.sends.Done():
+			timer.Stop()
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// lane is one app's way to one vendor: an open credential, the requests in
+// flight on it and a breaker.
+type lane struct {
+	sender    Sender
+	opened    time.Time // the credential's age: a newer one replaces the lane
+	checked   time.Time // when the credential's age was last asked
+	places    chan struct{}
+	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
+	succeeded atomic.Int64 // Unix seconds of the last acceptance
+}
+
+// How a breaker behaves. A ring lasts under two minutes, so it must learn fast
+// that a vendor is down, and as fast that it is back.
+const (
+	breakAfter  = 20               // failures in a row
+	breakFor    = time.Second      // then nothing is sent for so long
+	breakProbes = 5                // requests that then may try
+	lately      = 10 * time.Minute // an acceptance in this time shows that the project is in order
+)
+
+var errOpen = errors.New("the vendor failed many times in a row; waiting before the next try")
+
+// place is the right to make one request on a lane.
+type place struct {
+	lane *lane
+	done func(error) // tells the breaker how it went; nil for well
+}
+
+// acquire waits for a place among the requests in flight. errOpen means that
+// the breaker lets nothing through now.
+func (l *lane) acquire(ctx context.Context) (place, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-ctx.Done():
+		return place{}, ctx.Err()
+	}
+	done, err := l.breaker.Allow()
+	if err != nil {
+		<-l.places
+		return place{}, errOpen
+	}
+	return place{l, done}, nil
+}
+
+func (p place) giveBack(failure error) {
+	p.done(failure)
+	<-p.lane.places
+}
+
+// send makes the request and gives the place back. Only the vendor's silence or
+// failure counts against it: a refusal is an answer.
+func (p place) send(ctx context.Context, m Message) Answer {
+	answer := p.lane.sender.Send(ctx, m)
+	switch answer.Outcome {
+	case Unavailable:
+		p.giveBack(errOpen)
+	case Accepted:
+		p.lane.succeeded.Store(time.Now().Unix())
+		p.giveBack(nil)
+	default:
+		p.giveBack(nil)
+	}
+	return answer
+}
+
+func (l *lane) succeededLately() bool {
+	return time.Since(time.Unix(l.succeeded.Load(), 0)) < lately
+}
+
+// lanes opens lanes as they are needed and again when a credential was
+// replaced.
+type lanes struct {
+	config *Config
+	until  context.Context // ends with the dispatcher
+	mu     sync.Mutex
+	open   map[laneKey]*opening
+}
+
+type laneKey struct {
+	appID  string
+	vendor call.Vendor
+}
+
+// opening is a lane that one caller opens while the others wait for it.
+type opening struct {
+	mu   sync.Mutex
+	lane *lane
+}
+
+func (ls *lanes) init(until context.Context, config *Config) {
+	ls.until, ls.config, ls.open = until, config, map[laneKey]*opening{}
+}
+
+// of returns the lane of an app's credential with a vendor. store.ErrNotFound
+// means that there is none. A lane that is open serves on while it is looked
+// whether its credential was replaced: the database may be away.
+func (ls *lanes) of(ctx context.Context, appID string, vendor call.Vendor) (*lane, error) {
+	key := laneKey{appID, vendor}
+	ls.mu.Lock()
+	o := ls.open[key]
+	if o == nil {
+		o = &opening{}
+		ls.open[key] = o
+	}
+	ls.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l := o.lane; l != nil {
+		if time.Since(l.checked) >= ls.config.Recheck {
+			l.checked = time.Now()
+			go ls.recheck(key, o, l)
+		}
+		return l, nil
+	}
+	l, err := ls.openLane(ctx, key)
+	switch {
+	case err == nil:
+		o.lane = l
+	case !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil:
+		ls.config.Logger.Error("a credential cannot be used", "app_id", key.appID, "vendor", key.vendor, "error", err)
+	}
+	return l, err
+}
+
+// recheck replaces a lane whose credential is another one now, and takes away
+// one whose credential is gone.
+func (ls *lanes) recheck(key laneKey, o *opening, l *lane) {
+	ctx, cancel := context.WithTimeout(ls.until, ls.config.AttemptTimeout)
+	defer cancel()
+	updated, err := ls.config.Store.CredentialUpdatedAt(ctx, key.appID, key.vendor)
+	if err == nil && updated.Equal(l.opened) {
+		return
+	}
+	var fresh *lane
+	if err == nil {
+		fresh, err = ls.openLane(ctx, key)
+	}
+	if ls.until.Err() != nil {
+		return
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		ls.config.Logger.Warn("a credential could not be looked at again", "app_id", key.appID, "vendor", key.vendor, "error", err)
+		return
+	}
+	o.mu.Lock()
+	o.lane = fresh
+	o.mu.Unlock()
+}
+
+func (ls *lanes) openLane(ctx context.Context, key laneKey) (*lane, error) {
+	updated, err := ls.config.Store.CredentialUpdatedAt(ctx, key.appID, key.vendor)
+	if err != nil {
+		return nil, err
+	}
+	sender, err := ls.config.Senders(ctx, key.appID, key.vendor)
+	if err != nil {
+		return nil, err
+	}
+	return &lane{
+		sender: sender, opened: updated, checked: time.Now(), places: make(chan struct{}, ls.config.InFlight),
+		breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+			Name: key.appID + "/" + string(key.vendor), MaxRequests: breakProbes, Timeout: breakFor,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
+			OnStateChange: func(name string, _, to gobreaker.State) {
+				ls.config.Logger.Warn("breaker", "lane", name, "state", to.String())
+			},
+		}),
+	}, nil
+}
