@@ -1,0 +1,164 @@
+package pushkit
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+// minKeyBits is the smallest RSA key accepted. Huawei's own have 4096 bits; RFC
+// 7518, section 3.5, asks for 2048 or more with PS256.
+const minKeyBits = 2048
+
+// KeyFile is a service account's key, as the HUAWEI Developers console gives it
+// (service account key file). However it is printed or logged, the private key
+// does not show.
+type KeyFile struct {
+	ProjectID  string // the AppGallery Connect project
+	KeyID      string // the JWT's kid
+	SubAccount string // the JWT's iss
+
+	private *rsa.PrivateKey
+}
+
+// KeyFileError lists all that is wrong with a key file, in words for the
+// operator who stored it. It quotes nothing of the file but its field names.
+type KeyFileError struct {
+	Problems []string
+}
+
+func (e *KeyFileError) Error() string {
+	return "the key file of Push Kit: " + strings.Join(e.Problems, "; ")
+}
+
+// ParseKeyFile reads and checks a service account's JSON key file. Its error is
+// a [*KeyFileError].
+func ParseKeyFile(data []byte) (KeyFile, error) {
+	var fields map[string]json.RawMessage
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return KeyFile{}, &KeyFileError{[]string{"it is empty"}}
+	}
+	if json.Unmarshal(data, &fields) != nil || fields == nil {
+		return KeyFile{}, &KeyFileError{[]string{"it is not a JSON object; use the file as downloaded from the HUAWEI Developers console"}}
+	}
+	r := keyFileReader{fields: fields}
+	k := KeyFile{ProjectID: r.id("project_id"), KeyID: r.id("key_id"), SubAccount: r.id("sub_account")}
+	if k.ProjectID != "" && strings.ContainsAny(k.ProjectID, "/?#%") {
+		r.problem("project_id is not a project id of AppGallery Connect")
+	}
+	k.private = r.privateKey("private_key")
+	if len(r.problems) > 0 {
+		return KeyFile{}, &KeyFileError{r.problems}
+	}
+	return k, nil
+}
+
+// PublicKey is the half of the key that a server, or a simulator, checks JWTs with.
+func (k KeyFile) PublicKey() *rsa.PublicKey {
+	if k.private == nil {
+		return nil
+	}
+	return &k.private.PublicKey
+}
+
+func (k KeyFile) String() string {
+	return fmt.Sprintf("Push Kit service account %s, key %s, project %s", k.SubAccount, k.KeyID, k.ProjectID)
+}
+
+// Format prints the same as String under every verb, so that none of them
+// reaches the private key.
+func (k KeyFile) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// LogValue is what slog writes.
+func (k KeyFile) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("project_id", k.ProjectID), slog.String("key_id", k.KeyID), slog.String("sub_account", k.SubAccount))
+}
+
+// keyFileReader gathers the problems of a key file.
+type keyFileReader struct {
+	fields   map[string]json.RawMessage
+	problems []string
+}
+
+func (r *keyFileReader) problem(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Sprintf(format, args...))
+}
+
+// text returns a field that must be a string with something in it, "" after a problem.
+func (r *keyFileReader) text(name string) string {
+	raw, ok := r.fields[name]
+	if !ok || string(raw) == "null" {
+		r.problem("%s is missing", name)
+		return ""
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		r.problem("%s is not a string", name)
+		return ""
+	}
+	if strings.TrimSpace(s) == "" {
+		r.problem("%s is empty", name)
+		return ""
+	}
+	return s
+}
+
+// id returns a field that names something: one line of visible ASCII.
+func (r *keyFileReader) id(name string) string {
+	s := r.text(name)
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			r.problem("%s contains blanks or characters that no id has", name)
+			return ""
+		}
+	}
+	return s
+}
+
+func (r *keyFileReader) privateKey(name string) *rsa.PrivateKey {
+	text := r.text(name)
+	if text == "" {
+		return nil
+	}
+	// A file that went through an environment variable may have its line breaks escaped twice.
+	if !strings.Contains(text, "\n") {
+		text = strings.ReplaceAll(text, `\n`, "\n")
+	}
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		r.problem("%s is not PEM: it must begin with -----BEGIN PRIVATE KEY----- and keep its line breaks", name)
+		return nil
+	}
+	switch block.Type {
+	case "PRIVATE KEY":
+	case "RSA PRIVATE KEY":
+		r.problem("%s is PKCS#1 (RSA PRIVATE KEY); PKCS#8 is needed: openssl pkcs8 -topk8 -nocrypt", name)
+		return nil
+	case "ENCRYPTED PRIVATE KEY":
+		r.problem("%s is encrypted with a passphrase; store it without one", name)
+		return nil
+	default:
+		r.problem("%s is a PEM block of another kind; a PRIVATE KEY (PKCS#8) is needed", name)
+		return nil
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		r.problem("%s is not a PKCS#8 key: it may be cut off or altered", name)
+		return nil
+	}
+	key, ok := parsed.(*rsa.PrivateKey)
+	if !ok {
+		r.problem("%s is not an RSA key, which PS256 needs", name)
+		return nil
+	}
+	if bits := key.N.BitLen(); bits < minKeyBits {
+		r.problem("%s has %d bits; at least %d are needed", name, bits, minKeyBits)
+		return nil
+	}
+	return key
+}
