@@ -1,0 +1,229 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/store"
+)
+
+// Backend is an app's VoIP server.
+type Backend struct{ AppID string }
+
+// Admin is an operator.
+type Admin struct{ KeyID uuid.UUID }
+
+// Device is an install of an app, by its device JWT.
+type Device struct {
+	AppID    string
+	DeviceID string
+	UserID   string
+	IssuedAt time.Time
+}
+
+// Leg is a device acting on one call: by its device JWT, or by the token that
+// came with the wake of that leg.
+type Leg struct {
+	AppID    string
+	DeviceID string
+	UserID   string
+	CallID   uuid.UUID
+	LegID    uuid.UUID // of a wake's token; zero for a device JWT
+}
+
+// backend adapts a handler for VoIP backends.
+func (s *server) backend(h func(http.ResponseWriter, *http.Request, Backend) error) http.HandlerFunc {
+	return s.open(func(w http.ResponseWriter, r *http.Request) error {
+		k, err := s.key(r, store.BackendKey)
+		if err != nil {
+			return err
+		}
+		s.known(r, "backend", k.AppID)
+		return h(w, r, Backend{AppID: k.AppID})
+	})
+}
+
+// admin adapts a handler for operators.
+func (s *server) admin(h func(http.ResponseWriter, *http.Request, Admin) error) http.HandlerFunc {
+	return s.open(func(w http.ResponseWriter, r *http.Request) error {
+		k, err := s.key(r, store.AdminKey)
+		if err != nil {
+			return err
+		}
+		s.known(r, "admin", "")
+		return h(w, r, Admin{KeyID: k.ID})
+	})
+}
+
+// device adapts a handler for app installs.
+func (s *server) device(h func(http.ResponseWriter, *http.Request, Device) error) http.HandlerFunc {
+	return s.open(func(w http.ResponseWriter, r *http.Request) error {
+		claims, err := s.deviceClaims(r)
+		if err != nil {
+			return err
+		}
+		return h(w, r, Device{AppID: claims.AppID, DeviceID: claims.DeviceID, UserID: claims.UserID, IssuedAt: claims.issuedAt()})
+	})
+}
+
+// registrant adapts the handler by which an install registers itself. Whose the
+// install is, is not asked here: a newer JWT may take it over after a change of
+// accounts, which only the registration can decide.
+func (s *server) registrant(h func(http.ResponseWriter, *http.Request, Device) error) http.HandlerFunc {
+	return s.open(func(w http.ResponseWriter, r *http.Request) error {
+		claims, err := s.signedClaims(r)
+		if err != nil {
+			return err
+		}
+		return h(w, r, Device{AppID: claims.AppID, DeviceID: claims.DeviceID, UserID: claims.UserID, IssuedAt: claims.issuedAt()})
+	})
+}
+
+// leg adapts a handler for what a device does with one call.
+func (s *server) leg(h func(http.ResponseWriter, *http.Request, Leg) error) http.HandlerFunc {
+	return s.open(func(w http.ResponseWriter, r *http.Request) error {
+		text, err := bearer(r)
+		if err != nil {
+			return err
+		}
+		id, err := pathID(r)
+		if err != nil {
+			return err
+		}
+		if claims, err := s.Tokens.parse(text, audienceWake, s.Store.Now()); err == nil {
+			if claims.CallID != id {
+				return store.ErrNotFound
+			}
+			s.known(r, "device", claims.AppID)
+			return h(w, r, Leg{AppID: claims.AppID, DeviceID: claims.DeviceID, UserID: claims.UserID, CallID: id, LegID: claims.LegID})
+		}
+		claims, err := s.deviceClaims(r)
+		if err != nil {
+			return err
+		}
+		return h(w, r, Leg{AppID: claims.AppID, DeviceID: claims.DeviceID, UserID: claims.UserID, CallID: id})
+	})
+}
+
+// open adapts a handler that needs no principal: what it returns becomes a
+// problem, and what it is sent must be something that it can answer.
+func (s *server) open(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := acceptable(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	}
+}
+
+func (s *server) known(r *http.Request, principal, appID string) {
+	about := requestOf(r.Context())
+	about.principal, about.appID = principal, appID
+}
+
+// deviceClaims authenticates a device JWT, and asks whether its install still
+// belongs to its user.
+func (s *server) deviceClaims(r *http.Request) (claims, error) {
+	c, err := s.signedClaims(r)
+	if err != nil {
+		return claims{}, err
+	}
+	return c, s.Store.CheckInstall(r.Context(), c.AppID, c.DeviceID, c.UserID, c.issuedAt())
+}
+
+// signedClaims authenticates a device JWT by its signature and age alone.
+func (s *server) signedClaims(r *http.Request) (claims, error) {
+	text, err := bearer(r)
+	if err != nil {
+		return claims{}, err
+	}
+	c, err := s.Tokens.parse(text, audienceDevice, s.Store.Now())
+	if err != nil {
+		return claims{}, errWrongPrincipal
+	}
+	s.known(r, "device", c.AppID)
+	return c, nil
+}
+
+func bearer(r *http.Request) (string, error) {
+	scheme, text, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || text == "" {
+		return "", errUnauthenticated
+	}
+	return strings.TrimSpace(text), nil
+}
+
+// acceptable refuses what will not take the JSON that is all we have. The
+// operations' own formats are served whatever is asked for.
+func acceptable(r *http.Request) error {
+	accept := r.Header.Values("Accept")
+	if len(accept) == 0 || !strings.HasPrefix(r.URL.Path, "/v1/") {
+		return nil
+	}
+	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
+		kind, _, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if slices.Contains([]string{"*/*", "application/*", "application/json", "application/problem+json"}, strings.ToLower(strings.TrimSpace(kind))) {
+			return nil
+		}
+	}
+	return errNotAcceptable
+}
+
+// keyCacheFor is how long a key that was good is taken for good: a revoked one
+// works on for so long.
+const keyCacheFor = 5 * time.Second
+
+// keyCache keeps the keys that were good a moment ago, so that a busy backend
+// does not cost a query a request.
+type keyCache struct {
+	mu   sync.Mutex
+	keys map[string]cachedKey
+}
+
+type cachedKey struct {
+	store.Key
+	until time.Time
+}
+
+// key authenticates an API key of the kind that is needed.
+func (s *server) key(r *http.Request, need store.Principal) (store.Key, error) {
+	text, err := bearer(r)
+	if err != nil {
+		return store.Key{}, err
+	}
+	if !strings.HasPrefix(text, store.KeyPrefix) {
+		return store.Key{}, errWrongPrincipal
+	}
+	now := time.Now()
+	s.keys.mu.Lock()
+	cached, ok := s.keys.keys[text]
+	s.keys.mu.Unlock()
+	if !ok || now.After(cached.until) {
+		found, err := s.Store.FindKey(r.Context(), text)
+		if err != nil {
+			if problemOf(err).Code == CodeNotFound {
+				return store.Key{}, errWrongPrincipal
+			}
+			return store.Key{}, err
+		}
+		cached = cachedKey{found, now.Add(keyCacheFor)}
+		s.keys.mu.Lock()
+		if s.keys.keys == nil || len(s.keys.keys) > 10_000 {
+			s.keys.keys = map[string]cachedKey{}
+		}
+		s.keys.keys[text] = cached
+		s.keys.mu.Unlock()
+	}
+	if cached.Principal != need {
+		return store.Key{}, errWrongPrincipal
+	}
+	return cached.Key, nil
+}

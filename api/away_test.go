@@ -1,0 +1,130 @@
+package api_test
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pushwake/relay/api"
+)
+
+// gate stands between a relay and its database, and can shut.
+type gate struct {
+	mu    sync.Mutex
+	shut  bool
+	conns []net.Conn
+}
+
+// through makes the URL of a database that is reached through the gate.
+func (g *gate) through(t testing.TB) func(string) string {
+	return func(database string) string {
+		t.Helper()
+		u, err := url.Parse(database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, err := os.MkdirTemp("", "gt") // a short path: a socket's is limited
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		name := ".s.PGSQL." + q.Get("port")
+		to := filepath.Join(q.Get("host"), name)
+		l, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		all.Go(func() {
+			for {
+				client, err := l.Accept()
+				if err != nil {
+					return
+				}
+				all.Go(func() { g.serve(client, to) })
+			}
+		})
+		t.Cleanup(func() {
+			_ = l.Close()
+			g.set(true)
+			all.Wait()
+			_ = os.RemoveAll(dir)
+		})
+		q.Set("host", dir)
+		u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
+		return u.String()
+	}
+}
+
+func (g *gate) serve(client net.Conn, to string) {
+	defer client.Close()
+	server, err := net.Dial("unix", to)
+	if err != nil {
+		return // the client learns it by its connection's end
+	}
+	defer server.Close()
+	g.mu.Lock()
+	if g.shut {
+		g.mu.Unlock()
+		return
+	}
+	g.conns = append(g.conns, client, server)
+	g.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(client, server)
+	_ = client.Close()
+	<-done
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = shut
+	if shut {
+		for _, c := range g.conns {
+			_ = c.Close()
+		}
+		g.conns = nil
+	}
+}
+
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	g := &gate{}
+	r := newRig(t, g.through(t))
+	r.ask(r.backend, "PUT", "/v1/devices/d1", phone("u2", r.token("d1"))).want(200)
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u2")).want(201).text("id")
+	jwt, unseen := r.jwt("u2", "d1"), r.admin
+	r.ask("", "GET", "/readyz", nil).want(200)
+	g.set(true)
+	for _, q := range []struct {
+		bearer, method, path string
+		body                 any
+	}{
+		{r.backend, "POST", "/v1/calls", invite("u2")}, {r.backend, "GET", "/v1/calls", nil}, {r.backend, "GET", "/v1/calls/" + id, nil},
+		{r.backend, "POST", "/v1/calls/" + id + "/cancel", nil}, {r.backend, "PUT", "/v1/devices/d2", phone("u2", "")}, {r.backend, "DELETE", "/v1/devices/d1", nil},
+		{jwt, "POST", "/v1/device/calls/" + id + "/confirm", object{"source": "push"}}, {jwt, "POST", "/v1/device/calls/" + id + "/reports", report(1, "ringing")},
+		{unseen, "GET", "/v1/admin/calls", nil}, {"", "GET", "/readyz", nil},
+	} {
+		if a := r.ask(q.bearer, q.method, q.path, q.body).refused(503, api.CodeUnavailable); a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", a.what)
+		}
+	}
+	r.ask("", "GET", "/healthz", nil).want(200)
+	g.set(false)
+	eventually(t, "the database to be back", func() bool { return r.ask("", "GET", "/readyz", nil).status == 200 })
+	r.ask(r.backend, "GET", "/v1/calls/"+id, nil).want(200).has("d1", "legs", 0, "device_id")
+	if got := len(r.ask(r.backend, "GET", "/v1/calls", nil).want(200).get("data").([]any)); got != 1 {
+		t.Errorf("%d calls; what was refused was kept", got)
+	}
+}

@@ -1,0 +1,266 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// environments are those of a device's vendor tokens.
+var environments = []string{"production", "sandbox"}
+
+// putDevice is PUT /v1/devices/{device_id}: a backend registers a device.
+func (s *server) putDevice(w http.ResponseWriter, r *http.Request, p Backend) error {
+	id, err := pathText(r, "device_id")
+	if err != nil {
+		return err
+	}
+	in, err := s.registration(w, r, true)
+	if err != nil {
+		return err
+	}
+	if len([]rune(id)) > 128 {
+		return invalid("", "the device_id in the path must have 1 to 128 characters")
+	}
+	in.AppID, in.Device.ID = p.AppID, id
+	d, err := s.Store.PutDevice(r.Context(), in)
+	if err != nil {
+		return err
+	}
+	return write(w, http.StatusOK, renderDevice(d))
+}
+
+// putOwnDevice is PUT /v1/device: a device registers itself, and gets a new JWT.
+func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) error {
+	in, err := s.registration(w, r, false)
+	if err != nil {
+		return err
+	}
+	in.AppID, in.Device.ID, in.Device.UserID = p.AppID, p.DeviceID, p.UserID
+	in.ByDevice, in.TokenIssuedAt, in.IP = true, p.IssuedAt, clientAddr(r.Context())
+	d, err := s.Store.PutDevice(r.Context(), in)
+	if err != nil {
+		return err
+	}
+	out := renderDevice(d)
+	token, expires, err := s.Tokens.Device(p.AppID, p.UserID, p.DeviceID, s.Store.Now())
+	if err != nil {
+		return err
+	}
+	at := moment(expires)
+	out.Token, out.ExpiresAt = token, &at
+	return write(w, http.StatusOK, out)
+}
+
+// registration reads what a device is.
+func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend bool) (store.Registration, error) {
+	body, err := bodyOf(w, r)
+	if err != nil {
+		return store.Registration{}, err
+	}
+	return decodeRegistration(body, byBackend)
+}
+
+func decodeRegistration(body []byte, byBackend bool) (store.Registration, error) {
+	var in store.Registration
+	f, err := decode(body)
+	if err != nil {
+		return in, err
+	}
+	if byBackend {
+		in.Device.UserID = f.id("user_id")
+	}
+	d := &in.Device
+	d.Platform = choice(f, "platform", call.Platforms, "")
+	d.Type = choice(f, "device_type", call.DeviceTypes, "")
+	d.SystemVersion = f.text("system_version", 1, 64)
+	d.Emulator = f.flag("emulator", false)
+	d.Environment = choice(f, "environment", environments, "production")
+	d.BundleID = f.text("bundle_id", 0, 256)
+	d.Locale = f.text("locale", 0, 64)
+	ui := call.Alert
+	if d.Platform == call.HarmonyOS {
+		ui = call.CallServiceKit
+	}
+	d.CallUI = choice(f, "call_ui", call.Presentations, ui)
+	if (d.CallUI == call.CallServiceKit && d.Platform != call.HarmonyOS) || ((d.CallUI == call.CallKit || d.CallUI == call.LiveCommunicationKit) && d.Platform != call.IOS) {
+		f.complain("call_ui", "does not exist on %s", d.Platform)
+	}
+	in.Tokens = decodeTokens(f)
+	in.Region = decodeRegion(f, byBackend)
+	return in, f.done()
+}
+
+// decodeTokens reads tokens by name; null removes one.
+func decodeTokens(f *fields) map[call.TokenName]string {
+	tokens := map[call.TokenName]string{}
+	given := f.object("tokens", false)
+	if given == nil {
+		return tokens
+	}
+	for _, name := range call.TokenNames {
+		raw, ok := given.raw[string(name)]
+		switch {
+		case !ok:
+			given.asked = append(given.asked, string(name))
+		case isNull(raw):
+			given.asked = append(given.asked, string(name))
+			tokens[name] = ""
+		default:
+			tokens[name] = given.text(string(name), 1, 1024)
+		}
+	}
+	given.unknown()
+	return tokens
+}
+
+// regionFields maps the fields of region to what they are evidence of, and how
+// each is read.
+var regionFields = []struct {
+	name   string
+	source call.EvidenceSource
+	read   func(string) (string, bool)
+	want   string
+}{
+	{"country", call.FromDevice, call.CountryOfISO, "a country code of ISO 3166-1"},
+	{"storefront", call.FromStorefront, call.CountryOfISO, "a country code of ISO 3166-1, as the App Store gives it"},
+	{"phone", call.FromPhone, call.CountryOfPhone, "a phone number in E.164, with its plus sign"},
+	{"sim_mcc", call.FromSIM, call.CountryOfMCC, "a mobile country code of three digits"},
+	{"network_mcc", call.FromNetwork, call.CountryOfMCC, "a mobile country code of three digits"},
+}
+
+// decodeRegion reads the evidence of a region; null removes a piece. What a
+// backend says of the country decides, what a device says is one signal.
+func decodeRegion(f *fields, byBackend bool) map[call.EvidenceSource]string {
+	region := map[call.EvidenceSource]string{}
+	given := f.object("region", false)
+	if given == nil {
+		return region
+	}
+	for _, field := range regionFields {
+		source := field.source
+		if source == call.FromDevice && byBackend {
+			source = call.FromBackend
+		}
+		raw, ok := given.take(field.name)
+		if !ok {
+			continue
+		}
+		var text string
+		if isNull(raw) {
+			region[source] = ""
+			continue
+		}
+		country, known := "", false
+		if json.Unmarshal(raw, &text) == nil {
+			country, known = field.read(text)
+		}
+		if !known {
+			given.complain(field.name, "must be %s", field.want)
+		}
+		region[source] = country
+	}
+	given.unknown()
+	return region
+}
+
+// getDevice is GET /v1/devices/{device_id}.
+func (s *server) getDevice(w http.ResponseWriter, r *http.Request, p Backend) error {
+	id, err := pathText(r, "device_id")
+	if err != nil {
+		return err
+	}
+	if err := queryOf(r).done(); err != nil {
+		return err
+	}
+	d, err := s.Store.Device(r.Context(), p.AppID, id)
+	if err != nil {
+		return err
+	}
+	return write(w, http.StatusOK, renderDevice(d))
+}
+
+// deleteDevice is DELETE /v1/devices/{device_id}.
+func (s *server) deleteDevice(w http.ResponseWriter, r *http.Request, p Backend) error {
+	id, err := pathText(r, "device_id")
+	if err != nil {
+		return err
+	}
+	return s.forget(w, r, p.AppID, id, "")
+}
+
+// deleteOwnDevice is DELETE /v1/device: the app's user logged out.
+func (s *server) deleteOwnDevice(w http.ResponseWriter, r *http.Request, p Device) error {
+	return s.forget(w, r, p.AppID, p.DeviceID, p.UserID)
+}
+
+func (s *server) forget(w http.ResponseWriter, r *http.Request, appID, deviceID, userID string) error {
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	if err := s.Store.DeleteDevice(r.Context(), appID, deviceID, userID); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// listUserDevices is GET /v1/users/{user_id}/devices.
+func (s *server) listUserDevices(w http.ResponseWriter, r *http.Request, p Backend) error {
+	user, err := pathText(r, "user_id")
+	if err != nil {
+		return err
+	}
+	if err := queryOf(r).done(); err != nil {
+		return err
+	}
+	devices, err := s.Store.UserDevices(r.Context(), p.AppID, user)
+	if err != nil {
+		return err
+	}
+	out := listJSON[deviceJSON]{Data: make([]deviceJSON, len(devices))}
+	for i, d := range devices {
+		out.Data[i] = renderDevice(d)
+	}
+	return write(w, http.StatusOK, out)
+}
+
+// createDeviceToken is POST /v1/device-tokens.
+func (s *server) createDeviceToken(w http.ResponseWriter, r *http.Request, p Backend) error {
+	body, err := bodyOf(w, r)
+	if err != nil {
+		return err
+	}
+	f, err := decode(body)
+	if err != nil {
+		return err
+	}
+	user, device := f.id("user_id"), f.id("device_id")
+	if err := f.done(); err != nil {
+		return err
+	}
+	token, expires, err := s.Tokens.Device(p.AppID, user, device, s.Store.Now())
+	if err != nil {
+		return err
+	}
+	return write(w, http.StatusCreated, struct {
+		Token     string `json:"token"`
+		ExpiresAt moment `json:"expires_at"`
+	}{token, moment(expires)})
+}
+
+// methodNotAllowed names the methods that the resource has.
+func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
+	var allowed []string
+	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut} {
+		if s.has(m, r.URL.Path) && !slices.Contains(allowed, m) {
+			allowed = append(allowed, m)
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return errMethod
+}

@@ -1,0 +1,326 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pushwake/relay"
+	"github.com/pushwake/relay/api"
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/push"
+	"github.com/pushwake/relay/push/pushkit"
+	"github.com/pushwake/relay/push/pushkit/pushkitsim"
+	"github.com/pushwake/relay/store"
+	"github.com/pushwake/relay/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+const (
+	project  = "736430079244623999"
+	app      = "demo"
+	otherApp = "other"
+)
+
+// vendor is the one Push Kit simulator of the test binary, with a key file.
+type vendor struct {
+	sim  *pushkitsim.Sim
+	url  string
+	file []byte
+}
+
+var pushKit = sync.OnceValues(func() (vendor, error) {
+	v := vendor{sim: pushkitsim.New(pushkitsim.Options{})}
+	var err error
+	if v.url, err = v.sim.Start("127.0.0.1:0"); err != nil {
+		return v, err
+	}
+	v.file, err = v.sim.NewServiceAccount(project)
+	return v, err
+})
+
+// rig is a relay as it runs: store, dispatcher, Push Kit and the API on a
+// socket, with the apps demo and other.
+type rig struct {
+	name                    string // no other rig has it
+	t                       testing.TB
+	url                     string
+	db                      string
+	store                   *store.Store
+	tokens                  *api.Tokens
+	vendor                  vendor
+	client                  *http.Client
+	backend, foreign, admin string // keys
+}
+
+var masterKey = bytes.Repeat([]byte("m"), store.MasterKeyBytes)
+
+// newRig starts one; through, where it is given, is the way to the database.
+func newRig(t testing.TB, through ...func(url string) string) *rig {
+	t.Helper()
+	r := &rig{t: t, name: rand.Text(), db: storetest.Database(t)}
+	var err error
+	if r.vendor, err = pushKit(); err != nil {
+		t.Fatal(err)
+	}
+	if r.tokens, err = api.NewTokens([][]byte{masterKey}); err != nil {
+		t.Fatal(err)
+	}
+	url := r.db
+	for _, f := range through {
+		url = f(url)
+	}
+	var dispatcher *push.Dispatcher
+	r.store = storetest.Open(t, store.Config{
+		URL: url, MaxConns: 8, MasterKeys: [][]byte{masterKey},
+		OnWakes: func(w []store.Wake) { dispatcher.Enqueue(w) }, Full: func() bool { return dispatcher.Full() },
+	})
+	dispatcher = push.New(push.Config{Store: r.store, WakeToken: r.tokens.Wake, Drain: time.Second, Senders: r.open})
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- r.store.Run(ctx) }()
+	t.Cleanup(func() {
+		dispatcher.Close()
+		stop()
+		if err := <-ran; err != nil {
+			t.Errorf("the store's work: %v", err)
+		}
+	})
+	server := httptest.NewServer(api.New(api.Config{
+		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI,
+		Advice: func(_ call.Channel, code string, status int) string {
+			return pushkit.Explain(push.Answer{Code: code, Status: status})
+		},
+	}))
+	t.Cleanup(server.Close)
+	r.url, r.client = server.URL, &http.Client{Transport: &witness{t, server.Client().Transport}, Timeout: time.Minute}
+	r.install(app)
+	r.install(otherApp)
+	r.backend, r.foreign, r.admin = r.key(app, store.BackendKey), r.key(otherApp, store.BackendKey), r.key("", store.AdminKey)
+	return r
+}
+
+// in is the rig for a part of the test.
+func (r *rig) in(t testing.TB) *rig {
+	part := *r
+	part.t = t
+	return &part
+}
+
+func (r *rig) open(ctx context.Context, appID string, v call.Vendor) (push.Sender, error) {
+	c, err := r.store.Credential(ctx, appID, v)
+	if err != nil {
+		return nil, err
+	}
+	return pushkit.New(pushkit.Config{KeyFile: c.Secret, BaseURL: r.vendor.url})
+}
+
+func (r *rig) install(id string) {
+	r.t.Helper()
+	if _, err := r.store.PutApp(r.t.Context(), id, call.DefaultPolicy()); err != nil {
+		r.t.Fatal(err)
+	}
+	err := r.store.PutCredential(r.t.Context(), store.Credential{AppID: id, Vendor: call.PushKit, Secret: r.vendor.file, About: map[string]string{}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) key(appID string, p store.Principal) string {
+	r.t.Helper()
+	text, _, err := r.store.CreateKey(r.t.Context(), appID, p, "test")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return text
+}
+
+// jwt is a device's token as of now.
+func (r *rig) jwt(user, device string) string {
+	r.t.Helper()
+	token, _, err := r.tokens.Device(app, user, device, r.store.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return token
+}
+
+// object is JSON as a test reads and writes it.
+type object = map[string]any
+
+// answer is what the API said.
+type answer struct {
+	t      testing.TB
+	what   string
+	status int
+	header http.Header
+	body   []byte
+	object
+}
+
+// ask sends a request. A body that is a string or bytes goes as it is, with
+// headers in pairs.
+func (r *rig) ask(bearer, method, path string, body any, headers ...string) answer {
+	r.t.Helper()
+	var sent []byte
+	switch b := body.(type) {
+	case nil:
+	case string:
+		sent = []byte(b)
+	case []byte:
+		sent = b
+	default:
+		var err error
+		if sent, err = json.Marshal(b); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, bytes.NewReader(sent))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		r.t.Errorf("%s %s: %v", method, path, err) // also from other goroutines
+		return answer{t: r.t, what: method + " " + path}
+	}
+	defer resp.Body.Close()
+	a := answer{t: r.t, what: method + " " + path, status: resp.StatusCode, header: resp.Header}
+	if a.body, err = io.ReadAll(resp.Body); err != nil {
+		r.t.Error(err)
+	}
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		if err := json.Unmarshal(a.body, &a.object); err != nil {
+			r.t.Errorf("%s: %v: %s", a.what, err, a.body)
+		}
+	}
+	return a
+}
+
+// want fails the test where the status is another one.
+func (a answer) want(status int) answer {
+	a.t.Helper()
+	if a.status != status {
+		a.t.Fatalf("%s: %d, want %d\n%s", a.what, a.status, status, a.body)
+	}
+	return a
+}
+
+// refused wants a problem with this status and code.
+func (a answer) refused(status int, code api.Code) answer {
+	a.t.Helper()
+	a.want(status)
+	if a.object["code"] != string(code) || a.object["request_id"] != a.header.Get("X-Request-Id") || a.header.Get("Content-Type") != "application/problem+json" {
+		a.t.Fatalf("%s: %s %s, want the problem %s", a.what, a.header.Get("Content-Type"), a.body, code)
+	}
+	return a
+}
+
+// get follows names and indexes down into the answer.
+func (a answer) get(path ...any) any {
+	a.t.Helper()
+	var v any = a.object
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			m, ok := v.(object)
+			if !ok {
+				a.t.Fatalf("%s: no %v in %s", a.what, path, a.body)
+			}
+			v = m[p]
+		case int:
+			l, ok := v.([]any)
+			if !ok || p >= len(l) {
+				a.t.Fatalf("%s: no %v in %s", a.what, path, a.body)
+			}
+			v = l[p]
+		}
+	}
+	return v
+}
+
+// has wants a value at a path.
+func (a answer) has(want any, path ...any) answer {
+	a.t.Helper()
+	if got := a.get(path...); got != want {
+		a.t.Fatalf("%s: %v is %v, want %v\n%s", a.what, path, got, want, a.body)
+	}
+	return a
+}
+
+func (a answer) text(path ...any) string {
+	a.t.Helper()
+	s, ok := a.get(path...).(string)
+	if !ok {
+		a.t.Fatalf("%s: %v is no text\n%s", a.what, path, a.body)
+	}
+	return s
+}
+
+// phone is a HarmonyOS phone in mainland China.
+func phone(user, token string, changes ...object) object {
+	o := object{
+		"user_id": user, "platform": "harmonyos", "device_type": "phone", "system_version": "6.1.0(23)", "region": object{"country": "CN"},
+	}
+	if token != "" {
+		o["tokens"] = object{"push_kit": token}
+	}
+	for _, c := range changes {
+		for k, v := range c {
+			o[k] = v
+		}
+	}
+	return o
+}
+
+func invite(callee string, changes ...object) object {
+	o := object{"caller": object{"user_id": "u1", "name": "Li Na"}, "callee": object{"user_id": callee}, "media": "video"}
+	for _, c := range changes {
+		for k, v := range c {
+			o[k] = v
+		}
+	}
+	return o
+}
+
+func report(seq int, event string, changes ...object) object {
+	o := object{"seq": seq, "event": event, "at": "2026-11-23T09:00:00.000Z"}
+	for _, c := range changes {
+		for k, v := range c {
+			o[k] = v
+		}
+	}
+	return o
+}
+
+// token is a device's vendor token, which no other rig on the shared simulator has.
+func (r *rig) token(device string) string { return "MA" + r.name + device }
+
+// eventually waits until something is so; the time allowed is for a machine
+// that is busy with other things.
+func eventually(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

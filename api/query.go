@@ -1,0 +1,154 @@
+package api
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// query reads a request's parameters strictly.
+type query struct {
+	values url.Values
+	asked  []string
+	err    error
+}
+
+func queryOf(r *http.Request) *query {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	q := &query{values: values}
+	if err != nil {
+		q.err = &malformedError{"the query cannot be read"}
+	}
+	return q
+}
+
+func (q *query) fail(name, detail string) {
+	if q.err == nil {
+		q.err = &malformedError{"the parameter " + name + " " + detail}
+	}
+}
+
+func (q *query) text(name string) string {
+	q.asked = append(q.asked, name)
+	given, ok := q.values[name]
+	if !ok {
+		return ""
+	}
+	if len(given) > 1 || given[0] == "" || len(given[0]) > 512 || !printable(given[0]) {
+		q.fail(name, "must be given once, with 1 to 512 bytes of text")
+		return ""
+	}
+	return given[0]
+}
+
+func chosen[T ~string](q *query, name string, set []T) T {
+	v := T(q.text(name))
+	if v != "" && !slices.Contains(set, v) {
+		q.fail(name, "must be one of "+join(set))
+	}
+	return v
+}
+
+func (q *query) moment(name string) time.Time {
+	s := q.text(name)
+	if s == "" {
+		return time.Time{}
+	}
+	t, ok := parseMoment(s)
+	if !ok {
+		q.fail(name, "must be a time as in RFC 3339, such as 2026-11-23T09:00:00Z")
+	}
+	return t
+}
+
+// done refuses parameters that nobody asked for.
+func (q *query) done() error {
+	for name := range q.values {
+		if !slices.Contains(q.asked, name) {
+			q.fail(name, "does not exist here")
+		}
+	}
+	return q.err
+}
+
+// Sizes of a page.
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// filter reads the parameters of the history.
+func (q *query) filter(appID string) (store.Filter, error) {
+	f := store.Filter{
+		AppID: appID, UserID: q.text("user_id"), CallerID: q.text("caller_id"), DeviceID: q.text("device_id"), Ref: q.text("ref"),
+		Status: chosen(q, "status", call.Statuses), EndReason: chosen(q, "end_reason", call.EndReasons),
+		Direction: chosen(q, "direction", call.Directions), Media: chosen(q, "media", call.AllMedia),
+		Platform: chosen(q, "platform", call.Platforms), Reason: chosen(q, "reason", call.Reasons),
+		From: q.moment("from"), To: q.moment("to"), Limit: defaultLimit,
+	}
+	if region := q.text("region"); region != "" {
+		country, ok := call.CountryOfISO(region)
+		if !ok {
+			q.fail("region", "must be a country code of ISO 3166-1")
+		}
+		f.Region = country
+	}
+	if limit := q.text("limit"); limit != "" {
+		n, err := strconv.Atoi(limit)
+		if err != nil || n < 1 || n > maxLimit {
+			q.fail("limit", "must be a whole number from 1 to 200")
+		}
+		f.Limit = n
+	}
+	if cursor := q.text("cursor"); cursor != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(cursor)
+		id, idErr := uuid.FromBytes(raw)
+		if err != nil || idErr != nil {
+			q.fail("cursor", "is not one that this service gave")
+		}
+		f.Before = id
+	}
+	return f, q.done()
+}
+
+func cursorAfter(c call.Call) *string {
+	s := base64.RawURLEncoding.EncodeToString(c.ID[:])
+	return &s
+}
+
+// pathText is a part of the path as the client meant it; a name that can be
+// nobody's is not found.
+func pathText(r *http.Request, name string) (string, error) {
+	raw := chi.URLParam(r, name)
+	if r.URL.RawPath != "" { // the router matched the escaped path
+		text, err := url.PathUnescape(raw)
+		if err != nil {
+			return "", store.ErrNotFound
+		}
+		raw = text
+	}
+	if len(raw) > 512 || !printable(raw) {
+		return "", store.ErrNotFound
+	}
+	return raw, nil
+}
+
+// pathID is the id of a call in the path, in the one form that answers have:
+// uuid.Parse would take braces and a URN as well.
+func pathID(r *http.Request) (uuid.UUID, error) {
+	text := chi.URLParam(r, "call_id")
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != len(uuid.Nil.String()) {
+		return uuid.Nil, store.ErrNotFound
+	}
+	return id, nil
+}

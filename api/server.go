@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// Config tells the API what it stands on.
+type Config struct {
+	Store  *store.Store
+	Tokens *Tokens
+
+	// Advice explains a vendor's code, or its HTTP status where it gave none, in
+	// plain words; "" where there is nothing to say.
+	Advice func(channel call.Channel, code string, status int) string
+
+	// TrustedProxies are those whose X-Forwarded-For names the client. Without
+	// any, the connection's own address is the client's.
+	TrustedProxies []netip.Prefix
+
+	// Spec is the OpenAPI document, served as it is.
+	Spec []byte
+
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+}
+
+// server holds what the handlers share.
+type server struct {
+	Config
+	keys    keyCache
+	metrics *metrics
+	router  *chi.Mux
+}
+
+// New makes the API's handler.
+func New(config Config) http.Handler {
+	if config.Advice == nil {
+		config.Advice = func(call.Channel, string, int) string { return "" }
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Registry == nil {
+		config.Registry = prometheus.NewRegistry()
+	}
+	s := &server{Config: config, metrics: newMetrics(config.Registry), router: chi.NewRouter()}
+	s.routes(s.router)
+	return s.router
+}
+
+// routes is the whole API on one screen, by who may ask.
+func (s *server) routes(r *chi.Mux) {
+	r.Use(s.clientIP(), s.observe)
+	r.NotFound(s.open(func(http.ResponseWriter, *http.Request) error { return errRoute }))
+	r.MethodNotAllowed(s.open(s.methodNotAllowed))
+
+	// VoIP backends
+	r.Post("/v1/calls", s.backend(s.createCall))
+	r.Get("/v1/calls", s.backend(s.listCalls))
+	r.Get("/v1/calls/{call_id}", s.backend(s.getCall))
+	r.Get("/v1/calls/{call_id}/timeline", s.backend(s.getTimeline))
+	r.Post("/v1/calls/{call_id}/cancel", s.backend(s.cancelCall))
+	r.Post("/v1/calls/{call_id}/end", s.backend(s.endCall))
+	r.Put("/v1/devices/{device_id}", s.backend(s.putDevice))
+	r.Get("/v1/devices/{device_id}", s.backend(s.getDevice))
+	r.Delete("/v1/devices/{device_id}", s.backend(s.deleteDevice))
+	r.Get("/v1/users/{user_id}/devices", s.backend(s.listUserDevices))
+	r.Post("/v1/device-tokens", s.backend(s.createDeviceToken))
+
+	// Apps on devices: a device JWT
+	r.Put("/v1/device", s.registrant(s.putOwnDevice))
+	r.Delete("/v1/device", s.device(s.deleteOwnDevice))
+	r.Get("/v1/device/calls", s.device(s.listDeviceCalls))
+	r.Post("/v1/device/calls", s.device(s.dialCall))
+
+	// Apps on devices: a device JWT, or the wake's token for its leg
+	r.Get("/v1/device/calls/{call_id}", s.leg(s.getDeviceCall))
+	r.Post("/v1/device/calls/{call_id}/confirm", s.leg(s.confirmCall))
+	r.Post("/v1/device/calls/{call_id}/reports", s.leg(s.reportCall))
+
+	// Operators
+	r.Get("/v1/admin/calls", s.admin(s.adminListCalls))
+	r.Get("/v1/admin/calls/{call_id}", s.admin(s.adminGetCall))
+	r.Get("/v1/admin/calls/{call_id}/timeline", s.admin(s.adminGetTimeline))
+
+	// Operations
+	r.Get("/healthz", s.open(s.health))
+	r.Get("/readyz", s.open(s.ready))
+	r.Get("/metrics", s.open(s.serveMetrics))
+	r.Get("/openapi.yaml", s.open(s.spec))
+}
+
+// clientIP finds the address of the client's own connection.
+func (s *server) clientIP() func(http.Handler) http.Handler {
+	if len(s.TrustedProxies) == 0 {
+		return middleware.ClientIPFromRemoteAddr
+	}
+	proxies := make([]string, len(s.TrustedProxies))
+	for i, p := range s.TrustedProxies {
+		proxies[i] = p.String()
+	}
+	return middleware.ClientIPFromXFF(proxies...)
+}
+
+func clientAddr(ctx context.Context) netip.Addr { return middleware.GetClientIPAddr(ctx) }

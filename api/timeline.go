@@ -1,0 +1,175 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// entryJSON is one thing that happened to a call. type says which part is set.
+type entryJSON struct {
+	At       moment        `json:"at"`
+	Type     string        `json:"type"` // decision, attempt, confirm, report, event
+	LegID    *uuid.UUID    `json:"leg_id"`
+	DeviceID *string       `json:"device_id"`
+	Decision *decisionJSON `json:"decision,omitempty"`
+	Attempt  *attemptJSON  `json:"attempt,omitempty"`
+	Confirm  *confirmJSON  `json:"confirm,omitempty"`
+	Report   *reportJSON   `json:"report,omitempty"`
+	Event    *eventJSON    `json:"event,omitempty"`
+	Advice   *string       `json:"advice"` // what to do about it, in plain words
+}
+
+type decisionJSON struct {
+	Channel       *call.Channel                `json:"channel"`
+	Presentation  *call.Presentation           `json:"presentation"`
+	Reason        *call.Reason                 `json:"reason"`
+	Rules         string                       `json:"rules"`
+	Region        regionJSON                   `json:"region"`
+	SystemVersion string                       `json:"system_version"`
+	Emulator      bool                         `json:"emulator"`
+	CallUI        call.Presentation            `json:"call_ui"`
+	Tokens        map[call.TokenName]tokenJSON `json:"tokens"`
+	Connected     bool                         `json:"connected"`
+	AliveIncoming int                          `json:"alive_incoming"`
+	AliveOutgoing int                          `json:"alive_outgoing"`
+}
+
+type attemptJSON struct {
+	ID         uuid.UUID    `json:"id"`
+	Number     int          `json:"number"`
+	Channel    call.Channel `json:"channel"`
+	StartedAt  moment       `json:"started_at"`
+	DurationMS int64        `json:"duration_ms"`
+	Outcome    string       `json:"outcome"`
+	Blame      string       `json:"blame"`
+	Reason     *call.Reason `json:"reason"`
+	Status     *int         `json:"status"`
+	Code       *string      `json:"code"`
+	Message    *string      `json:"message"`
+	RequestID  *string      `json:"request_id"`
+}
+
+type confirmJSON struct {
+	Source       call.Source  `json:"source"`
+	VendorCallID *string      `json:"vendor_call_id"`
+	Verdict      call.Verdict `json:"verdict"`
+	Reason       *string      `json:"reason"`
+	Region       *regionJSON  `json:"region"`
+}
+
+type reportJSON struct {
+	Seq          int64              `json:"seq"`
+	Event        call.ReportEvent   `json:"event"`
+	At           moment             `json:"at"`
+	Media        *call.Media        `json:"media"`
+	VendorCallID *string            `json:"vendor_call_id"`
+	ErrorReason  *call.ErrorReason  `json:"error_reason"`
+	ErrorCode    *int64             `json:"error_code"`
+	FailureCause *call.FailureCause `json:"failure_cause"`
+	Refused      *string            `json:"refused"`
+}
+
+type eventJSON struct {
+	Type      call.EventType  `json:"type"`
+	CallSeq   int             `json:"call_seq"`
+	Status    call.Status     `json:"status"`
+	EndReason *call.EndReason `json:"end_reason"`
+	LegStatus *call.LegStatus `json:"leg_status"`
+	LegReason *call.Reason    `json:"leg_reason"`
+}
+
+// getTimeline is GET /v1/calls/{call_id}/timeline: why a call rang, or did not.
+func (s *server) getTimeline(w http.ResponseWriter, r *http.Request, p Backend) error {
+	return s.timeline(w, r, p.AppID, renderCall)
+}
+
+func (s *server) timeline(w http.ResponseWriter, r *http.Request, appID string, render func(call.Call) callJSON) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	if err := queryOf(r).done(); err != nil {
+		return err
+	}
+	c, entries, err := s.Store.Timeline(r.Context(), appID, id)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Call callJSON    `json:"call"`
+		Data []entryJSON `json:"data"`
+	}{render(c), make([]entryJSON, len(entries))}
+	for i, e := range entries {
+		out.Data[i] = s.renderEntry(e)
+	}
+	return write(w, http.StatusOK, out)
+}
+
+func (s *server) renderEntry(e store.Entry) entryJSON {
+	out := entryJSON{At: moment(e.At), DeviceID: orNull(e.DeviceID)}
+	if e.LegID != uuid.Nil {
+		out.LegID = &e.LegID
+	}
+	switch {
+	case e.Decision != nil:
+		out.Type, out.Decision, out.Advice = "decision", renderDecision(*e.Decision), orNull(e.Decision.Reason.Advice())
+	case e.Attempt != nil:
+		a := e.Attempt
+		out.Type, out.Attempt, out.Advice = "attempt", renderAttempt(*a), orNull(s.Advice(a.Channel, a.Code, a.Status))
+	case e.Confirm != nil:
+		c := e.Confirm
+		out.Type = "confirm"
+		out.Confirm = &confirmJSON{Source: c.Source, VendorCallID: orNull(c.VendorCallID), Verdict: c.Verdict, Reason: orNull(c.Reason)}
+		if c.Region != nil {
+			region := renderRegion(*c.Region)
+			out.Confirm.Region = &region
+		}
+		out.Advice = orNull(call.Reason(c.Reason).Advice())
+	case e.Report != nil:
+		r := e.Report
+		out.Type = "report"
+		out.Report = &reportJSON{
+			Seq: r.Seq, Event: r.Event, At: moment(r.At), Media: orNull(r.Media), VendorCallID: orNull(r.VendorCallID), ErrorReason: orNull(r.ErrorReason),
+			FailureCause: orNull(r.FailureCause), Refused: orNull(r.Refused),
+		}
+		if r.ErrorCode != 0 {
+			out.Report.ErrorCode = &r.ErrorCode
+		}
+	default:
+		out.Type = "event"
+		out.Event = &eventJSON{Type: e.Event.Type, CallSeq: e.Event.Seq, Status: e.Call.Status, EndReason: orNull(e.Call.EndReason)}
+		if e.Leg != nil {
+			out.Event.LegStatus, out.Event.LegReason = &e.Leg.Status, orNull(e.Leg.Reason)
+			out.Advice = orNull(e.Leg.Reason.Advice())
+		}
+	}
+	return out
+}
+
+func renderDecision(d call.Decision) *decisionJSON {
+	out := &decisionJSON{
+		Channel: orNull(d.Channel), Presentation: orNull(d.Presentation), Reason: orNull(d.Reason), Rules: d.RulesVersion, Region: renderRegion(d.Region),
+		SystemVersion: d.Device.SystemVersion, Emulator: d.Device.Emulator, CallUI: d.Device.CallUI, Tokens: map[call.TokenName]tokenJSON{},
+		Connected: d.Device.Connected, AliveIncoming: d.Device.AliveIncoming, AliveOutgoing: d.Device.AliveOutgoing,
+	}
+	for name, t := range d.Device.Tokens {
+		out.Tokens[name] = tokenJSON{t.State}
+	}
+	return out
+}
+
+func renderAttempt(a store.Attempt) *attemptJSON {
+	out := &attemptJSON{
+		ID: a.ID, Number: a.Number, Channel: a.Channel, StartedAt: moment(a.StartedAt), DurationMS: int64(a.FinishedAt.Sub(a.StartedAt) / time.Millisecond),
+		Outcome: a.Outcome, Blame: a.Blame, Reason: orNull(a.Reason), Code: orNull(a.Code), Message: orNull(a.Message), RequestID: orNull(a.RequestID),
+	}
+	if a.Status != 0 {
+		out.Status = &a.Status
+	}
+	return out
+}
