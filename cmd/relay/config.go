@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/pushwake/relay/store"
+)
+
+// database is where the database is, for every command that needs one.
+type database struct {
+	URL     string `name:"database-url" env:"DATABASE_URL" help:"The Postgres database, e.g. postgres://user@host/relay." placeholder:"URL"`
+	URLFile string `name:"database-url-file" env:"DATABASE_URL_FILE" help:"A file that holds the database URL." placeholder:"FILE"`
+}
+
+func (d database) url() (string, error) {
+	return secret("DATABASE_URL", "--database-url", d.URL, d.URLFile)
+}
+
+// masterKeys seal credentials and sign device tokens.
+type masterKeys struct {
+	Key  string `name:"master-key" env:"RELAY_MASTER_KEY" help:"Seals vendor credentials and signs device tokens: 32 bytes in base64. Several, separated by commas: the first seals and signs, all are accepted." placeholder:"BASE64"`
+	File string `name:"master-key-file" env:"RELAY_MASTER_KEY_FILE" help:"A file that holds the master key." placeholder:"FILE"`
+}
+
+func (m masterKeys) parse() ([][]byte, error) {
+	text, err := secret("RELAY_MASTER_KEY", "--master-key", m.Key, m.File)
+	if err != nil {
+		return nil, err
+	}
+	var keys [][]byte
+	for i, part := range strings.Split(text, ",") {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(part))
+		if err != nil || len(key) != store.MasterKeyBytes {
+			return nil, fmt.Errorf("master key %d is not %d bytes in base64; `openssl rand -base64 %[2]d` makes one", i+1, store.MasterKeyBytes)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// secret is a value that may also lie in a file, as orchestrators mount them.
+func secret(name, flag, value, file string) (string, error) {
+	switch {
+	case value != "" && file != "":
+		return "", fmt.Errorf("%s and %s_FILE are both set; give one", name, name)
+	case value != "":
+		return value, nil
+	case file != "":
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("%s_FILE: %w", name, err)
+		}
+		if text := strings.TrimSpace(string(b)); text != "" {
+			return text, nil
+		}
+		return "", fmt.Errorf("%s_FILE: %s is empty", name, file)
+	}
+	return "", fmt.Errorf("%s is not set (or %s_FILE, or %s)", name, name, flag)
+}
+
+// both reads the two settings that most commands need and reports all that is
+// wrong with them at once.
+func both(d database, m masterKeys) (url string, keys [][]byte, err error) {
+	url, urlErr := d.url()
+	keys, keyErr := m.parse()
+	return url, keys, errors.Join(urlErr, keyErr)
+}
+
+// logLevel is a level as a flag.
+type logLevel struct {
+	Level slog.Level `name:"log-level" env:"RELAY_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+}

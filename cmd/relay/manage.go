@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/migrations"
+	"github.com/pushwake/relay/push/pushkit"
+	"github.com/pushwake/relay/store"
+)
+
+// openStore connects a command that manages things, for as long as it runs.
+func openStore(ctx context.Context, d database, keys [][]byte) (*store.Store, error) {
+	url, err := d.url()
+	if err != nil {
+		return nil, err
+	}
+	if err := migrations.Check(ctx, url); err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, store.Config{URL: url, MasterKeys: keys, MaxConns: 2})
+}
+
+type appCommand struct {
+	Put        appPutCommand        `cmd:"" help:"Make an app, or change its policy."`
+	List       appListCommand       `cmd:"" help:"List the apps."`
+	Credential appCredentialCommand `cmd:"" help:"Give an app a vendor credential, in the place of an older one."`
+}
+
+type appPutCommand struct {
+	database
+	ID             string `arg:"" help:"The app's id: small letters, digits, - and _."`
+	Reject         string `enum:"all,one" default:"all" help:"What one device's rejection does: all ends the call, one leaves the other devices ringing."`
+	Payload        string `enum:"full,minimal" default:"full" help:"What a wake says of the caller: full or minimal."`
+	MaxCallSeconds int    `default:"14400" help:"When an answered call is ended, at most 86400."`
+	RegionRules    string `help:"A version of the region rules; the latest by default."`
+}
+
+var goodAppID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// Run stores the app.
+func (c *appPutCommand) Run(ctx context.Context, io streams) error {
+	var problems error
+	if !goodAppID.MatchString(c.ID) {
+		problems = errors.Join(problems, fmt.Errorf("%q is no id for an app: use 1 to 63 small letters, digits, - and _", c.ID))
+	}
+	if c.MaxCallSeconds < 60 || c.MaxCallSeconds > 86400 {
+		problems = errors.Join(problems, errors.New("--max-call-seconds must be from 60 to 86400"))
+	}
+	if _, ok := call.RulesVersion(c.RegionRules); !ok {
+		problems = errors.Join(problems, fmt.Errorf("there are no region rules %q", c.RegionRules))
+	}
+	if problems != nil {
+		return problems
+	}
+	s, err := openStore(ctx, c.database, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	made, err := s.PutApp(ctx, c.ID, call.Policy{
+		Reject: call.RejectPolicy(c.Reject), Payload: call.PayloadPolicy(c.Payload), MaxDuration: time.Duration(c.MaxCallSeconds) * time.Second, Rules: c.RegionRules,
+	})
+	if err != nil {
+		return err
+	}
+	what := "changed"
+	if made {
+		what = "made"
+	}
+	_, err = fmt.Fprintf(io.out, "App %s %s. Next: `relay app credential %[1]s push_kit KEYFILE` and `relay key create %[1]s`.\n", c.ID, what)
+	return err
+}
+
+type appListCommand struct{ database }
+
+// Run prints the apps as a table.
+func (c *appListCommand) Run(ctx context.Context, io streams) error {
+	s, err := openStore(ctx, c.database, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	apps, err := s.Apps(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(io.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "APP\tREJECT\tPAYLOAD\tMAX CALL\tCREDENTIALS\tMADE")
+	for _, a := range apps {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\n", a.ID, a.Policy.Reject, a.Policy.Payload, a.Policy.MaxDuration, a.Vendors, a.CreatedAt.UTC().Format(time.DateTime))
+	}
+	return w.Flush()
+}
+
+type appCredentialCommand struct {
+	database
+	masterKeys
+	App    string `arg:"" help:"The app's id."`
+	Vendor string `arg:"" enum:"push_kit" help:"push_kit."`
+	File   string `arg:"" type:"existingfile" help:"The credential as the vendor issued it: for push_kit the service account's JSON key file."`
+}
+
+// Run checks the credential's form and stores it sealed.
+func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
+	keys, err := c.masterKeys.parse()
+	if err != nil {
+		return err
+	}
+	file, err := os.ReadFile(c.File)
+	if err != nil {
+		return err
+	}
+	about, err := pushkit.ParseKeyFile(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	s, err := openStore(ctx, c.database, keys)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := putPushKit(ctx, s, c.App, file, about); err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("there is no app %s: `relay app put %[1]s` makes it", c.App)
+		}
+		return err
+	}
+	_, err = fmt.Fprintf(io.out, "App %s may use Push Kit with project %s, key %s.\n", c.App, about.ProjectID, about.KeyID)
+	return err
+}
+
+func putPushKit(ctx context.Context, s *store.Store, appID string, file []byte, about pushkit.KeyFile) error {
+	return s.PutCredential(ctx, store.Credential{
+		AppID: appID, Vendor: call.PushKit, Secret: file, About: map[string]string{"project_id": about.ProjectID, "key_id": about.KeyID},
+	})
+}
+
+type keyCommand struct {
+	Create keyCreateCommand `cmd:"" help:"Make an API key and print it, once."`
+	List   keyListCommand   `cmd:"" help:"List the keys, without their text."`
+	Revoke keyRevokeCommand `cmd:"" help:"Make a key worthless, within 5 seconds everywhere."`
+}
+
+type keyCreateCommand struct {
+	database
+	App   string `arg:"" optional:"" help:"The app whose backend gets the key."`
+	Admin bool   `help:"Make an operator's key, which belongs to no app."`
+	Label string `help:"A name to know the key by."`
+}
+
+// Run makes the key.
+func (c *keyCreateCommand) Run(ctx context.Context, io streams) error {
+	if c.Admin == (c.App != "") {
+		return errors.New("give an app for a backend's key, or --admin for an operator's")
+	}
+	s, err := openStore(ctx, c.database, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	principal := store.BackendKey
+	if c.Admin {
+		principal = store.AdminKey
+	}
+	text, _, err := s.CreateKey(ctx, c.App, principal, c.Label)
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("there is no app %s: `relay app put %[1]s` makes it", c.App)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(io.out, text)
+	return err
+}
+
+type keyListCommand struct{ database }
+
+// Run prints the keys as a table.
+func (c *keyListCommand) Run(ctx context.Context, io streams) error {
+	s, err := openStore(ctx, c.database, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	keys, err := s.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(io.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tPRINCIPAL\tAPP\tLABEL\tMADE\tREVOKED")
+	for _, k := range keys {
+		revoked := ""
+		if !k.RevokedAt.IsZero() {
+			revoked = k.RevokedAt.Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Principal, k.AppID, k.Label, k.CreatedAt.Format(time.DateTime), revoked)
+	}
+	return w.Flush()
+}
+
+type keyRevokeCommand struct {
+	database
+	ID string `arg:"" help:"The key's id, as relay key list prints it."`
+}
+
+// Run revokes the key.
+func (c *keyRevokeCommand) Run(ctx context.Context, io streams) error {
+	id, err := uuid.Parse(c.ID)
+	if err != nil {
+		return fmt.Errorf("%q is no key's id; `relay key list` prints them", c.ID)
+	}
+	s, err := openStore(ctx, c.database, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.RevokeKey(ctx, id); err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("there is no key %s", id)
+		}
+		return err
+	}
+	_, err = fmt.Fprintf(io.out, "Key %s is revoked.\n", id)
+	return err
+}

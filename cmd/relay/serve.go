@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/pushwake/relay/migrations"
+)
+
+type serveCommand struct {
+	database
+	masterKeys
+	logLevel
+	Addr           string   `env:"RELAY_ADDR" default:":8080" help:"Address to listen on."`
+	Migrate        bool     `env:"RELAY_MIGRATE" help:"Bring the schema up to date first, instead of refusing to start on an old one."`
+	MaxConns       int      `env:"RELAY_MAX_CONNS" default:"16" help:"Connections to the database at most."`
+	TrustedProxies []string `env:"RELAY_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For names the client, e.g. 10.0.0.0/8." placeholder:"CIDR"`
+	PushKitURL     string   `name:"push-kit-url" env:"RELAY_PUSH_KIT_URL" default:"https://push-api.cloud.huawei.com" help:"Where Push Kit is; a simulator's address for tests."`
+}
+
+// Run serves until it is told to stop.
+func (c *serveCommand) Run(ctx context.Context, io streams) error {
+	url, keys, err := both(c.database, c.masterKeys)
+	var proxies []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		p, parseErr := netip.ParsePrefix(text)
+		if parseErr != nil {
+			err = errors.Join(err, fmt.Errorf("trusted proxies: %q is not a network such as 10.0.0.0/8", text))
+		}
+		proxies = append(proxies, p)
+	}
+	if c.MaxConns < 2 {
+		err = errors.Join(err, errors.New("RELAY_MAX_CONNS must be at least 2"))
+	}
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewJSONHandler(io.err, &slog.HandlerOptions{Level: c.Level}))
+	if c.Migrate {
+		applied, err := migrations.Up(ctx, url)
+		if err != nil {
+			return fmt.Errorf("migrating: %w", err)
+		}
+		logger.Info("schema", "applied", applied)
+	} else if err := migrations.Check(ctx, url); err != nil {
+		return err
+	}
+	s, err := newService(ctx, serviceConfig{
+		databaseURL: url, maxConns: c.MaxConns, masterKeys: keys, addr: c.Addr, pushKitURL: c.PushKitURL, trustedProxies: proxies, logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	logger.Info("serving", "url", s.url(), "process", s.store.Process())
+	return s.run(ctx)
+}
+
+type migrateCommand struct{ database }
+
+// Run brings the schema up to date and says what it did.
+func (c *migrateCommand) Run(ctx context.Context, io streams) error {
+	url, err := c.url()
+	if err != nil {
+		return err
+	}
+	applied, err := migrations.Up(ctx, url)
+	if err != nil {
+		return err
+	}
+	if len(applied) == 0 {
+		fmt.Fprintln(io.out, "The schema is up to date.")
+	}
+	for _, name := range applied {
+		fmt.Fprintln(io.out, "applied", name)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pushwake/relay"
+	"github.com/pushwake/relay/api"
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/push"
+	"github.com/pushwake/relay/push/pushkit"
+	"github.com/pushwake/relay/store"
+)
+
+// drain is how long the service waits for what is under way when it is told to
+// stop.
+const drain = 10 * time.Second
+
+// serviceConfig is what one relay process needs.
+type serviceConfig struct {
+	databaseURL    string
+	maxConns       int
+	masterKeys     [][]byte
+	addr           string
+	pushKitURL     string
+	trustedProxies []netip.Prefix
+	logger         *slog.Logger
+}
+
+// service is one relay process, put together.
+type service struct {
+	config     serviceConfig
+	store      *store.Store
+	dispatcher *push.Dispatcher
+	tokens     *api.Tokens
+	listener   net.Listener
+	server     *http.Server
+}
+
+// newService builds everything and takes the port; run starts the work.
+func newService(ctx context.Context, c serviceConfig) (*service, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	tokens, err := api.NewTokens(c.masterKeys)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{config: c, tokens: tokens}
+	// The two know each other: the store hands wakes out, the dispatcher reports
+	// back. The store hands out none before its first call or run.
+	s.store, err = store.Open(ctx, store.Config{
+		URL: c.databaseURL, MaxConns: c.maxConns, MasterKeys: c.masterKeys, Logger: c.logger, Registerer: registry,
+		OnWakes: func(w []store.Wake) { s.dispatcher.Enqueue(w) },
+		Full:    func() bool { return s.dispatcher.Full() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.dispatcher = push.New(push.Config{
+		Store: s.store, Senders: s.openSender, WakeToken: tokens.Wake, Drain: drain - 2*time.Second, Logger: c.logger, Registerer: registry,
+	})
+	if s.listener, err = net.Listen("tcp", c.addr); err != nil {
+		s.store.Close()
+		return nil, fmt.Errorf("%w (choose another address with --addr)", err)
+	}
+	s.server = &http.Server{
+		Handler: api.New(api.Config{
+			Store: s.store, Tokens: tokens, Advice: explain, TrustedProxies: c.trustedProxies, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
+		}),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
+	}
+	return s, nil
+}
+
+// url is where the API is served.
+func (s *service) url() string { return "http://" + s.listener.Addr().String() }
+
+// run serves until ctx ends, then drains: no new requests, what is under way
+// ends, wakes that wait for a retry go to other processes.
+func (s *service) run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, failed := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.store.Run(background) })
+	g.Go(func() error {
+		if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-failed.Done()
+		deadline, cancel := context.WithTimeout(background, drain-time.Second)
+		defer cancel()
+		err := s.server.Shutdown(deadline)
+		s.dispatcher.Close()
+		stop() // the heartbeat goes on until here: what is under way stays ours
+		return err
+	})
+	err := g.Wait()
+	s.store.Close()
+	return err
+}
+
+// openSender opens an app's credential with a vendor.
+func (s *service) openSender(ctx context.Context, appID string, vendor call.Vendor) (push.Sender, error) {
+	c, err := s.store.Credential(ctx, appID, vendor)
+	if err != nil {
+		return nil, err
+	}
+	switch vendor {
+	case call.PushKit:
+		return pushkit.New(pushkit.Config{KeyFile: c.Secret, BaseURL: s.config.pushKitURL, Logger: s.config.logger})
+	}
+	return nil, store.ErrNotFound
+}
+
+// explain says in plain words what a vendor's answer means.
+func explain(channel call.Channel, code string, status int) string {
+	if channel.Vendor() == call.PushKit {
+		return pushkit.Explain(push.Answer{Code: code, Status: status})
+	}
+	return ""
+}
+
+// stopUnstarted gives back what newService took, where run is not reached.
+func (s *service) stopUnstarted() error {
+	err := s.listener.Close()
+	s.dispatcher.Close()
+	s.store.Close()
+	return err
+}
