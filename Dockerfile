@@ -1,0 +1,15 @@
+# A static binary on an empty image, as an unprivileged user.
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -o /relay ./cmd/relay
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /relay /relay
+USER 65534:65534
+EXPOSE 8080
+ENTRYPOINT ["/relay"]
+CMD ["serve"]
