@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/pushwake/relay/push"
 )
@@ -16,7 +14,6 @@ const (
 	maxMessage   = 500 // bytes of push.Answer.Message
 	maxRequestID = 128 // bytes of push.Answer.RequestID; the vendor's have 24
 	maxReason    = 64  // bytes of an unknown reason that is kept
-	mask         = "***"
 )
 
 // reply is the body of every answer. The documents give all fields as strings;
@@ -43,8 +40,8 @@ func ParseAnswer(status int, body []byte, token string, secrets ...string) push.
 	}
 	a, msg := judge(status, code, msg, token)
 	a.Status = status
-	a.Message = clean(msg, maxMessage, secrets)
-	a.RequestID = clean(requestID, maxRequestID, secrets)
+	a.Message = push.Redact(msg, maxMessage, secrets)
+	a.RequestID = push.Redact(requestID, maxRequestID, secrets)
 	return a
 }
 
@@ -72,8 +69,8 @@ func withoutCode(status int, msg, requestID string, secrets []string) push.Answe
 	if strings.TrimSpace(msg) == "" {
 		msg = fmt.Sprintf("HTTP %d without a code. %s", status, rule.Meaning)
 	}
-	a.Message = clean(msg, maxMessage, secrets)
-	a.RequestID = clean(requestID, maxRequestID, secrets)
+	a.Message = push.Redact(msg, maxMessage, secrets)
+	a.RequestID = push.Redact(requestID, maxRequestID, secrets)
 	return a
 }
 
@@ -218,42 +215,4 @@ func reasonKey(code, reason, token string) string {
 		}
 	}
 	return code + "/" + reason
-}
-
-// clean makes the vendor's words fit to be stored and shown: secrets masked,
-// valid UTF-8 without control characters, at most limit bytes.
-func clean(s string, limit int, secrets []string) string {
-	s = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.TrimSpace(s)
-	for _, secret := range secrets {
-		if secret == "" {
-			continue
-		}
-		for _, form := range []string{secret, strings.ReplaceAll(secret, "/", `\/`)} {
-			s = strings.ReplaceAll(s, form, mask)
-		}
-	}
-	s = strings.ToValidUTF8(s, " ") // a secret of half a rune leaves the other half
-	for _, secret := range secrets {
-		if secret != "" && strings.Contains(s, secret) {
-			return "" // a secret so short that it is part of the mask, or grew together around one
-		}
-	}
-	return cut(s, limit)
-}
-
-// cut shortens s to at most limit bytes at a rune.
-func cut(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
 }

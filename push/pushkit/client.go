@@ -177,7 +177,7 @@ func (c *Client) post(ctx context.Context, request Request, b *bearer, m push.Me
 	if err != nil {
 		a := byStatus(response.StatusCode).Answer
 		a.Status = response.StatusCode
-		a.Message = "the answer was cut off: " + describe(err)
+		a.Message = "the answer was cut off: " + push.DescribeFailure(err)
 		return a
 	}
 	return ParseAnswer(response.StatusCode, text, m.Token, m.Payload.Token, strings.TrimPrefix(b.header, "Bearer "))

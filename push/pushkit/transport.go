@@ -3,14 +3,10 @@ package pushkit
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/pushwake/relay/push"
@@ -73,41 +69,6 @@ func traced(ctx context.Context, at *atomic.Int32) context.Context {
 // name addresses, so the message has words of our own.
 func noAnswer(err error, at stage) push.Answer {
 	a := unavailable
-	a.Message = "no answer: " + describe(err) + " " + at.String()
+	a.Message = "no answer: " + push.DescribeFailure(err) + " " + at.String()
 	return a
-}
-
-func describe(err error) string {
-	var (
-		dns     *net.DNSError
-		unknown x509.UnknownAuthorityError
-		name    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		verify  *tls.CertificateVerificationError
-		record  tls.RecordHeaderError
-		timeout interface{ Timeout() bool }
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	case errors.As(err, &dns):
-		return "the host's name was not resolved"
-	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid), errors.As(err, &verify):
-		return "the server's certificate is not trusted"
-	case errors.As(err, &record):
-		return "the server does not speak TLS"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "timeout"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "connection reset"
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "the host cannot be reached"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "connection closed"
-	}
-	return "connection failed"
 }

@@ -1,0 +1,148 @@
+package push
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pushwake/relay/call"
+)
+
+const (
+	mask     = "***"
+	maxTitle = 128 // bytes of a caller's name shown as title; no vendor names a limit
+)
+
+// AlertText is what an alert about a call says.
+type AlertText struct {
+	Titles []string // the best first: the caller's name gives way before an id of the wake does
+	Body   string
+}
+
+// AlertTextOf chooses the words by the language of the device's locale: Chinese,
+// else English.
+func AlertTextOf(m Message) AlertText {
+	w := english
+	language, _, _ := strings.Cut(strings.ReplaceAll(m.Locale, "_", "-"), "-")
+	if strings.EqualFold(language, "zh") {
+		w = chinese
+	}
+	text := AlertText{Titles: []string{w.title}, Body: w.voice}
+	if m.Payload.Media == call.Video {
+		text.Body = w.video
+	}
+	if c := m.Payload.Caller; c != nil {
+		if name := oneLine(c.Name, maxTitle); name != "" {
+			text.Titles = []string{name, w.title}
+		}
+	}
+	return text
+}
+
+type wording struct {
+	title        string // where the caller has no name, or it may not travel
+	voice, video string
+}
+
+var (
+	english = wording{title: "Incoming call", voice: "Incoming voice call", video: "Incoming video call"}
+	chinese = wording{title: "来电", voice: "语音来电", video: "视频来电"}
+)
+
+// oneLine makes text fit for one line of at most limit bytes: valid UTF-8, no
+// line breaks, control characters or changes of writing direction, cut at a rune.
+func oneLine(text string, limit int) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
+			r = ' '
+		}
+		if b.Len()+utf8.RuneLen(r) > limit {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// Redact makes the vendor's words fit to be stored and shown: secrets masked,
+// valid UTF-8 without control characters, at most limit bytes.
+func Redact(s string, limit int, secrets []string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.TrimSpace(s)
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		for _, form := range []string{secret, strings.ReplaceAll(secret, "/", `\/`)} {
+			s = strings.ReplaceAll(s, form, mask)
+		}
+	}
+	s = strings.ToValidUTF8(s, " ") // a secret of half a rune leaves the other half
+	for _, secret := range secrets {
+		if secret != "" && strings.Contains(s, secret) {
+			return "" // a secret so short that it is part of the mask, or grew together around one
+		}
+	}
+	return cut(s, limit)
+}
+
+// cut shortens s to at most limit bytes at a rune.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}
+
+// DescribeFailure says in a few words why no answer came. Errors of the network
+// name addresses, so the words are our own.
+func DescribeFailure(err error) string {
+	var (
+		dns     *net.DNSError
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		verify  *tls.CertificateVerificationError
+		record  tls.RecordHeaderError
+		timeout interface{ Timeout() bool }
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.As(err, &dns):
+		return "the host's name was not resolved"
+	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid), errors.As(err, &verify):
+		return "the server's certificate is not trusted"
+	case errors.As(err, &record):
+		return "the server does not speak TLS"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "connection reset"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return "the host cannot be reached"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed"
+	}
+	return "connection failed"
+}
