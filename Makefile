@@ -7,6 +7,7 @@ GO ?= go
 # package:target
 FUZZ = \
 	./call:FuzzEncode ./call:FuzzParseVersion ./call:FuzzCountryOfPhone \
+	./push/apns:FuzzParseAnswer ./push/apns:FuzzBuild \
 	./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm
 

@@ -21,6 +21,8 @@ var mayImport = map[string][]string{
 	"push":                    {"call", "store"},
 	"push/pushkit":            {"call", "push"},
 	"push/pushkit/pushkitsim": {},
+	"push/apns":               {"call", "push"},
+	"push/apns/apnssim":       {},
 	"push/devicesim":          {},
 	"api":                     {"call", "store"},
 	"cmd/relay": {
@@ -30,8 +32,10 @@ var mayImport = map[string][]string{
 
 // fenced is which packages may import a library of others directly.
 var fenced = map[string][]string{
-	"github.com/go-chi/chi/v5":            {"api", "push/pushkit/pushkitsim"},
-	"github.com/golang-jwt/jwt/v5":        {"api", "push/pushkit", "push/pushkit/pushkitsim"},
+	"github.com/go-chi/chi/v5":            {"api", "push/apns/apnssim", "push/pushkit/pushkitsim"},
+	"github.com/golang-jwt/jwt/v5":        {"api", "push/apns", "push/apns/apnssim", "push/pushkit", "push/pushkit/pushkitsim"},
+	"github.com/sideshow/apns2":           {"push/apns"},
+	"golang.org/x/net":                    {"push/apns/apnssim"},
 	"github.com/jackc/pgx/v5":             {"store", "store/localpg", "store/storetest", "migrations"},
 	"github.com/pressly/goose/v3":         {"migrations"},
 	"github.com/alecthomas/kong":          {"cmd/relay"},
@@ -43,7 +47,7 @@ var fenced = map[string][]string{
 	"github.com/phuslu/iploc":             {"call"},
 	"github.com/nyaruka/phonenumbers":     {"call"},
 	"database/sql":                        {"migrations"},
-	"net/http":                            {"api", "cmd/relay", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store/localpg"},
+	"net/http":                            {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store/localpg"},
 	"encoding/json":                       nil, // anybody's
 	"github.com/prometheus/client_golang": {"api", "cmd/relay", "push", "store"},
 }

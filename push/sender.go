@@ -84,8 +84,9 @@ type Answer struct {
 	Retry     Retry
 	Blame     Blame
 	Token     TokenVerdict
-	Status    int    // HTTP status; 0 where no answer came
-	Code      string // the vendor's own code or reason, "" for none
-	Message   string // the vendor's own words, at most 500 bytes, without tokens
-	RequestID string // the vendor's id of the request
+	DeadSince time.Time // of TokenDead: when the vendor saw the token die, at which a token registered later lives; zero where it does not tell
+	Status    int       // HTTP status; 0 where no answer came
+	Code      string    // the vendor's own code or reason, "" for none
+	Message   string    // the vendor's own words, at most 500 bytes, without tokens
+	RequestID string    // the vendor's id of the request
 }

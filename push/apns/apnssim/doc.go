@@ -1,0 +1,18 @@
+// Package apnssim simulates Apple's Push Notification service at the level of
+// HTTP/2 frames, as Apple's documents describe it (Sending notification
+// requests to APNs; Establishing a token-based connection to APNs; Handling
+// notification responses from APNs), for tests, relay dev and anyone.
+//
+//	production ─┐
+//	            ├─ TLS, h2 ─► connection: frames, limit of streams ─► verify ─► answer, record ─► device
+//	sandbox    ─┘
+//	control    ─── plain HTTP: /sim/keys, tokens, faults, freeze, messages, deliveries, connections
+//
+// A connection allows one stream until it accepted a request, then as many as
+// Options say; after a refused push one again, until the next accepted one, as
+// users of APNs have seen. Streams over the limit are refused with
+// REFUSED_STREAM; that Apple refuses them in this way is an assumption.
+//
+// It accepts any well-formed token that it was not told about: an even number
+// of hexadecimal digits, 64 or more.
+package apnssim

@@ -1,0 +1,24 @@
+// Package apns speaks Apple's Push Notification service: it builds, sends and
+// signs requests over HTTP/2, and classifies the answers.
+//
+//	Message ─ Build ─▶ apns2.Notification ─ apns2.Client ─▶ transport ─▶ pool ─▶ Apple
+//	Answer  ◀─ ParseAnswer ◀── status, body ─────────────────┘            │
+//	                                                     http.ClientConn, at most a few
+//
+// It promises:
+//   - Send makes one request, and returns by its deadline, dialling included.
+//   - A new connection carries one request until its first answer, and no more
+//     than the server's limit of streams after it: with a provider token Apple
+//     allows a single stream until a request was accepted (Apple, Sending
+//     notification requests to APNs).
+//   - A stream that the server refused unread, or cut off by GOAWAY unread, is
+//     sent again inside the same attempt: nothing was received twice.
+//   - A connection that stays silent while a request times out gets no more
+//     requests.
+//   - One provider token per key serves all connections, for 45 to 50 minutes.
+//   - apns-expiration is always sent: 0 for VoIP, so that no old call rings
+//     later; the end of the ring for alerts.
+//
+// Pools are shared by all apps of one team and key in one environment, for
+// Apple binds a connection to the team and key it met first.
+package apns
