@@ -198,7 +198,7 @@ func (d *Dispatcher) admit(w store.Wake) (p place, refused call.Reason, err erro
 	if !d.config.Store.Alive() {
 		return place{}, "", errSilent
 	}
-	l, err := d.lanes.of(d.waits, w.AppID, w.Channel.Vendor())
+	l, err := d.lanes.of(d.waits, laneKey{w.AppID, w.Channel.Vendor(), w.Environment})
 	if errors.Is(err, store.ErrNotFound) {
 		return place{}, call.ReasonChannelNotConfigured, nil
 	}
@@ -254,7 +254,7 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 func (d *Dispatcher) judge(w store.Wake, a Answer, try int, renewed bool) (store.Outcome, time.Duration) {
 	switch a.Token {
 	case TokenDead:
-		return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason, TokenState: call.TokenDead}, 0
+		return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason, TokenState: call.TokenDead, DeadSince: a.DeadSince}, 0
 	case TokenSuspended:
 		return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason, TokenState: call.TokenSuspended}, 0
 	case TokenDoubtful:

@@ -80,6 +80,7 @@ type Outcome struct {
 	Next       Next
 	Reason     call.Reason     // of WakeGivenUp
 	TokenState call.TokenState // TokenDead or TokenSuspended where the token was refused for good; "" else
+	DeadSince  time.Time       // of TokenDead: a token that was registered later lives on; zero means now
 }
 
 // NewAttemptID makes the id of an attempt about to be made.
@@ -116,7 +117,7 @@ func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
 		u.writes.attempts = append(u.writes.attempts, attemptWrite{*o.Attempt, w.AppID, w.CallID, w.LegID, process})
 	}
 	if o.TokenState != "" {
-		u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{w.AppID, w.DeviceID, w.Channel.Token(), w.Token, o.TokenState, u.now})
+		u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{w.AppID, w.DeviceID, w.Channel.Token(), w.Token, o.TokenState, o.DeadSince, u.now})
 	}
 	if row.wakeProcess == nil || *row.wakeProcess != process || row.wakeAttempt != w.Number {
 		return false // another process took it over meanwhile

@@ -167,7 +167,7 @@ func TestEndedWhileSending(t *testing.T) {
 	wantErr(t, "an outcome of no call", err, store.ErrNotFound)
 }
 
-// TestTokenState: a refused token is marked, unless the device has another one
+// TestDeadToken: a refused token is marked, unless the device has another one
 // meanwhile; dead stays dead until the app registers again.
 func TestDeadToken(t *testing.T) {
 	t.Parallel()
@@ -217,4 +217,29 @@ func TestDeadToken(t *testing.T) {
 			return e.Type == call.EventDeviceTokenDead && e.Call == nil && strings.Contains(string(e.Device), `"d1"`)
 		})
 	})
+}
+
+// TestDeadSince: a vendor that tells when a token died speaks of the token as it
+// was then; one that the app has registered again after that lives.
+func TestDeadSince(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for device, test := range map[string]struct {
+		since time.Duration // after the registration
+		want  call.TokenState
+	}{
+		"d1": {-time.Millisecond, call.TokenAlive},
+		"d2": {time.Millisecond, call.TokenDead},
+	} {
+		user := "u-" + device
+		phone(t, r.Store, user, device, withToken("T-"+device))
+		registered := read[time.Time](t, r, `SELECT registered_at FROM device_tokens WHERE device_id = '`+device+`'`)
+		w := r.inbox.of(t, create(t, r.Store, invite(user)), device)
+		finish(t, r.Store, w, store.Outcome{
+			Next: store.WakeGivenUp, Reason: call.ReasonTokenDead, TokenState: call.TokenDead, DeadSince: registered.Add(test.since),
+		}, false)
+		if got := deviceOf(t, r, device).Tokens[call.TokenPushKit].State; got != test.want {
+			t.Errorf("seen dead %v after its registration the token is %s, want %s", test.since, got, test.want)
+		}
+	}
 }

@@ -102,6 +102,7 @@ type tokenWrite struct {
 	name            call.TokenName
 	token           string
 	state           call.TokenState
+	since           time.Time // when the vendor saw it die; zero where it did not say
 	at              time.Time
 }
 
