@@ -13,8 +13,8 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// lane is one app's way to one vendor: an open credential, the requests in
-// flight on it and a breaker.
+// lane is one app's way to one environment of one vendor: an open credential,
+// the requests in flight on it and a breaker.
 type lane struct {
 	sender    Sender
 	opened    time.Time // the credential's age: a newer one replaces the lane
@@ -92,8 +92,9 @@ type lanes struct {
 }
 
 type laneKey struct {
-	appID  string
-	vendor call.Vendor
+	appID       string
+	vendor      call.Vendor
+	environment string // a vendor's sandbox that is down says nothing of its production
 }
 
 // opening is a lane that one caller opens while the others wait for it.
@@ -106,11 +107,9 @@ func (ls *lanes) init(until context.Context, config *Config) {
 	ls.until, ls.config, ls.open = until, config, map[laneKey]*opening{}
 }
 
-// of returns the lane of an app's credential with a vendor. store.ErrNotFound
-// means that there is none. A lane that is open serves on while it is looked
+// of returns a lane. store.ErrNotFound means that the app has no credential. A lane that is open serves on while it is looked
 // whether its credential was replaced: the database may be away.
-func (ls *lanes) of(ctx context.Context, appID string, vendor call.Vendor) (*lane, error) {
-	key := laneKey{appID, vendor}
+func (ls *lanes) of(ctx context.Context, key laneKey) (*lane, error) {
 	ls.mu.Lock()
 	o := ls.open[key]
 	if o == nil {
@@ -174,7 +173,7 @@ func (ls *lanes) openLane(ctx context.Context, key laneKey) (*lane, error) {
 	return &lane{
 		sender: sender, opened: updated, checked: time.Now(), places: make(chan struct{}, ls.config.InFlight),
 		breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-			Name: key.appID + "/" + string(key.vendor), MaxRequests: breakProbes, Timeout: breakFor,
+			Name: key.appID + "/" + string(key.vendor) + "/" + key.environment, MaxRequests: breakProbes, Timeout: breakFor,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
 			OnStateChange: func(name string, _, to gobreaker.State) {
 				ls.config.Logger.Warn("breaker", "lane", name, "state", to.String())
