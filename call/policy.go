@@ -9,7 +9,15 @@ type Policy struct {
 	Payload     PayloadPolicy
 	MaxDuration time.Duration // of an answered call
 	Rules       string        // a version of the rules; "" follows the latest
+
+	// APNsVoIPExpiration is for how long APNs keeps a VoIP push for a phone that
+	// it does not reach at once; 0 is one try. Apple advises 0 or a few seconds, so
+	// that no old call rings later (Responding to VoIP notifications from PushKit).
+	APNsVoIPExpiration time.Duration
 }
+
+// MaxAPNsVoIPExpiration bounds APNsVoIPExpiration.
+const MaxAPNsVoIPExpiration = 30 * time.Second
 
 // DefaultPolicy is the policy of an app that sets none.
 func DefaultPolicy() Policy {

@@ -229,7 +229,7 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	} else {
 		m := Message{
 			Attempt: attempt.ID, Channel: w.Channel, Token: w.Token, BundleID: w.BundleID, Environment: w.Environment, Locale: w.Locale,
-			Payload: w.Payload, RingLeft: time.Until(w.RingEnd),
+			Payload: w.Payload, RingLeft: time.Until(w.RingEnd), KeepFor: w.KeepFor,
 		}
 		m.Payload.Token, m.Payload.SentAt = token, attempt.StartedAt
 		ctx, cancel := context.WithTimeout(d.sends, d.config.AttemptTimeout)

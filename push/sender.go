@@ -29,6 +29,7 @@ type Message struct {
 	Locale      string // BCP 47, for the text of an alert; "" where unknown
 	Payload     call.WakePayload
 	RingLeft    time.Duration // until the call is missed
+	KeepFor     time.Duration // of APNs VoIP: how long the vendor may keep it; 0 is one try
 }
 
 // Outcome is what one request came to: a closed set, used in the timeline and

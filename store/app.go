@@ -26,10 +26,15 @@ type policyRecord struct {
 	Payload        call.PayloadPolicy `json:"payload,omitempty"`
 	MaxCallSeconds int                `json:"max_call_seconds,omitempty"`
 	RegionRules    string             `json:"region_rules,omitempty"`
+
+	APNsVoIPExpirationSeconds int `json:"apns_voip_expiration_seconds,omitempty"`
 }
 
 func recordPolicy(p call.Policy) policyRecord {
-	return policyRecord{p.Reject, p.Payload, int(p.MaxDuration / time.Second), p.Rules}
+	return policyRecord{
+		Reject: p.Reject, Payload: p.Payload, MaxCallSeconds: int(p.MaxDuration / time.Second), RegionRules: p.Rules,
+		APNsVoIPExpirationSeconds: int(p.APNsVoIPExpiration / time.Second),
+	}
 }
 
 func readPolicy(b []byte) (call.Policy, error) {
@@ -37,7 +42,10 @@ func readPolicy(b []byte) (call.Policy, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return call.Policy{}, err
 	}
-	return call.Policy{Reject: r.Reject, Payload: r.Payload, MaxDuration: time.Duration(r.MaxCallSeconds) * time.Second, Rules: r.RegionRules}, nil
+	return call.Policy{
+		Reject: r.Reject, Payload: r.Payload, MaxDuration: time.Duration(r.MaxCallSeconds) * time.Second, Rules: r.RegionRules,
+		APNsVoIPExpiration: time.Duration(r.APNsVoIPExpirationSeconds) * time.Second,
+	}, nil
 }
 
 // channelsOf is the channels that credentials with these vendors open.

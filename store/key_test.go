@@ -100,7 +100,7 @@ func TestApps(t *testing.T) {
 	if a, err := r.App(t.Context(), "a"); err != nil || cmp.Diff(call.DefaultPolicy(), a.Policy) != "" || len(a.Vendors) != 0 {
 		t.Errorf("an app that sets nothing: %+v, %v", a, err)
 	}
-	own := call.Policy{Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11"}
+	own := call.Policy{Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", APNsVoIPExpiration: 10 * time.Second}
 	if made, err := r.other.PutApp(t.Context(), "a", own); err != nil || made {
 		t.Errorf("a known app: %v, %v", made, err)
 	}

@@ -27,6 +27,7 @@ type Wake struct {
 	Number      int              // of the next attempt, from 1; fences its outcome
 	Payload     call.WakePayload // but for its Token and SentAt
 	RingEnd     time.Time        // by this machine's clock, reckoned from the database's
+	KeepFor     time.Duration    // how long the vendor may keep a VoIP push; see call.Policy
 }
 
 // newWake makes the wake of a leg. ringEnd is the end of the ring by this
@@ -35,7 +36,7 @@ func newWake(c *call.Call, l *call.Leg, d call.Device, p call.Policy, number int
 	w := Wake{
 		AppID: c.AppID, CallID: c.ID, LegID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Channel: l.Channel,
 		Token: d.Tokens[l.Channel.Token()].Value, BundleID: d.BundleID, Environment: d.Environment, Locale: d.Locale,
-		Number: number, RingEnd: ringEnd,
+		Number: number, RingEnd: ringEnd, KeepFor: p.APNsVoIPExpiration,
 		Payload: call.WakePayload{
 			Call: c.ID, Leg: l.ID, Callee: c.Callee.UserID, Presentation: l.Presentation, Media: c.Media,
 			VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, ExpiresAt: c.ExpiresAt, Enterprise: l.Enterprise,

@@ -42,6 +42,8 @@ type appPutCommand struct {
 	Payload        string `enum:"full,minimal" default:"full" help:"What a wake says of the caller: full or minimal."`
 	MaxCallSeconds int    `default:"14400" help:"When an answered call is ended, at most 86400."`
 	RegionRules    string `help:"A version of the region rules; the latest by default."`
+
+	APNsVoIPExpirationSeconds int `name:"apns-voip-expiration-seconds" default:"0" help:"How long APNs keeps a VoIP push for a phone that it does not reach at once, at most 30; 0 is one try, so that no old call rings later."`
 }
 
 var goodAppID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
@@ -54,6 +56,9 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	}
 	if c.MaxCallSeconds < 60 || c.MaxCallSeconds > 86400 {
 		problems = errors.Join(problems, errors.New("--max-call-seconds must be from 60 to 86400"))
+	}
+	if most := int(call.MaxAPNsVoIPExpiration / time.Second); c.APNsVoIPExpirationSeconds < 0 || c.APNsVoIPExpirationSeconds > most {
+		problems = errors.Join(problems, fmt.Errorf("--apns-voip-expiration-seconds must be from 0 to %d", most))
 	}
 	if _, ok := call.RulesVersion(c.RegionRules); !ok {
 		problems = errors.Join(problems, fmt.Errorf("there are no region rules %q", c.RegionRules))
@@ -68,6 +73,7 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	defer s.Close()
 	made, err := s.PutApp(ctx, c.ID, call.Policy{
 		Reject: call.RejectPolicy(c.Reject), Payload: call.PayloadPolicy(c.Payload), MaxDuration: time.Duration(c.MaxCallSeconds) * time.Second, Rules: c.RegionRules,
+		APNsVoIPExpiration: time.Duration(c.APNsVoIPExpirationSeconds) * time.Second,
 	})
 	if err != nil {
 		return err

@@ -64,6 +64,9 @@ func Build(m push.Message, bundleID string) (Request, error) {
 	switch m.Channel {
 	case call.APNsVoIP:
 		n.PushType, n.Topic = apns2.PushTypeVOIP, bundleID+voipSuffix
+		if keep := min(m.KeepFor, m.RingLeft); keep > 0 {
+			r.Expiration = m.Payload.SentAt.Add(keep).Unix()
+		}
 		body, err = encode(m, aps{}, MaxVoIPPayload)
 	case call.APNsAlert:
 		n.PushType, n.Topic = apns2.PushTypeAlert, bundleID

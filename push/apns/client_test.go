@@ -75,6 +75,24 @@ func TestSendAlert(t *testing.T) {
 	}
 }
 
+// TestExpiration holds how long Apple may keep a VoIP push: by the app's policy,
+// and never beyond the ring.
+func TestExpiration(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ keep, ring, want time.Duration }{{0, 45 * time.Second, 0}, {20 * time.Second, 45 * time.Second, 20 * time.Second}, {30 * time.Second, 8 * time.Second, 8 * time.Second}} {
+		m := message(call.APNsVoIP, token(1))
+		m.KeepFor, m.RingLeft = test.keep, test.ring
+		want := int64(0)
+		if test.want > 0 {
+			want = m.Payload.SentAt.Add(test.want).Unix()
+		}
+		r, err := apns.Build(m, bundle)
+		if got := r.Header().Get("Apns-Expiration"); err != nil || got != strconv.FormatInt(want, 10) {
+			t.Errorf("kept for %v of a ring of %v: expiration %s, want %d (%v)", test.keep, test.ring, got, want, err)
+		}
+	}
+}
+
 // TestSizes holds payloads under the limits whatever the caller is called, and
 // shows that the simulator would have refused more.
 func TestSizes(t *testing.T) {

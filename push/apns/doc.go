@@ -16,8 +16,9 @@
 //   - A connection that stays silent while a request times out gets no more
 //     requests.
 //   - One provider token per key serves all connections, for 45 to 50 minutes.
-//   - apns-expiration is always sent: 0 for VoIP, so that no old call rings
-//     later; the end of the ring for alerts.
+//   - apns-expiration is always sent: for VoIP 0, so that no old call rings
+//     later, unless the app's policy asks for some seconds; for alerts the end of
+//     the ring.
 //
 // Pools are shared by all apps of one team and key in one environment, for
 // Apple binds a connection to the team and key it met first.
