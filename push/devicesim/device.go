@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ type Script struct {
 	ConfirmAfter time.Duration // from the wake to the confirm
 	AnswerAfter  time.Duration // from the ringing report to the answer or the reject
 	HangUpAfter  time.Duration // from active to the hang-up; negative: never hangs up
+	TapAfter     time.Duration // from an alert to the tap that starts the app
+	Tap          bool          // without it, an alert stays a notification
 	Answer       bool
 	Reject       bool   // wins over Answer
 	Media        string // of the answer: "voice" or "video"; "" is the call's own
@@ -27,12 +30,15 @@ type Script struct {
 type Config struct {
 	RelayURL   string // base URL of relay
 	PushKitURL string // base URL of the Push Kit simulator
+	APNsURL    string // base URL of the APNs simulator's control side, for an iPhone
 
 	DeviceToken  string         // the device JWT that registers the device
 	DeviceID     string         // for the log
 	UserID       string         // wakes for another callee are ignored; "" takes any
 	Registration map[string]any // body of PUT /v1/device
-	PushKitToken string         // "" = no pushes reach this device
+	// The tokens by which pushes reach the device; without any, none does.
+	PushKitToken                  string
+	APNsVoIPToken, APNsAlertToken string
 
 	Script  Script
 	OnEvent func(Call)       // told after each change of a call; must not block; may be called at once for several calls
@@ -50,13 +56,14 @@ type Config struct {
 type Status string
 
 const (
-	StatusWoken     Status = "woken"     // the message arrived
+	StatusNotified  Status = "notified"  // an alert is shown; the app does not run
+	StatusWoken     Status = "woken"     // the message arrived, or its alert was tapped
 	StatusRinging   Status = "ringing"   // shown, and relay knows
 	StatusAnswered  Status = "answered"  // this device won the call
 	StatusActive    Status = "active"    // media flow
 	StatusIgnored   Status = "ignored"   // expired, unreadable or for another user
 	StatusDuplicate Status = "duplicate" // its leg rang already
-	StatusRefused   Status = "refused"   // Call Service Kit would not show it
+	StatusRefused   Status = "refused"   // the system would not show it
 	StatusStopped   Status = "stopped"   // relay said that it is over
 	StatusMissed    Status = "missed"    // the ring ran out
 	StatusRejected  Status = "rejected"  // the script rejected it
@@ -64,11 +71,12 @@ const (
 	StatusFailed    Status = "failed"    // relay could not be reached, or the app was stopped
 )
 
-// Call is one delivered VoIP message and what became of it.
+// Call is one delivered wake and what became of it.
 type Call struct {
 	ID           string // relay's call
 	LegID        string
-	VendorCallID string // Push Kit's callId
+	VendorCallID string // Push Kit's callId; on iOS the UUID that the app gave the call
+	Presentation string // as relay asked for it
 	Media        string // of the call
 	Verdict      string // of the confirm; "" before
 	Reason       string // why it does not ring, or no longer: relay's word, an error code, Call Service Kit's answer
@@ -79,19 +87,20 @@ const keptCalls = 1000 // newest calls that Calls knows
 
 // Device is one simulated app. Make one with [New]; it is safe for concurrent use.
 type Device struct {
-	cfg Config
-	log *slog.Logger
+	cfg    Config
+	system system
+	log    *slog.Logger
 
 	mu    sync.Mutex
-	after int64 // cursor of the deliveries
 	calls []*Call
 	legs  map[string]*leg // those with a wake under way
-	old   map[string]bool // callIds that an earlier app on this phone has dealt with
 }
 
 // New makes a device; it does nothing until [Device.Register] or [Device.Run].
 func New(c Config) *Device {
-	c.RelayURL, c.PushKitURL = strings.TrimRight(c.RelayURL, "/"), strings.TrimRight(c.PushKitURL, "/")
+	for _, url := range []*string{&c.RelayURL, &c.PushKitURL, &c.APNsURL} {
+		*url = strings.TrimRight(*url, "/")
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	c.HTTPClient = cmp.Or(c.HTTPClient, http.DefaultClient)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
@@ -101,7 +110,12 @@ func New(c Config) *Device {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Device{cfg: c, log: c.Logger.With("device_id", c.DeviceID), legs: map[string]*leg{}}
+	d := &Device{cfg: c, log: c.Logger.With("device_id", c.DeviceID), legs: map[string]*leg{}}
+	d.system = &harmony{d: d}
+	if c.APNsURL != "" {
+		d.system = &ios{d: d}
+	}
+	return d
 }
 
 // Register sends the registration and returns relay's answer. A refusal is a
@@ -125,14 +139,14 @@ func (d *Device) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	if d.cfg.PushKitToken == "" {
+	if d.cfg.PushKitToken == "" && d.cfg.APNsVoIPToken == "" && d.cfg.APNsAlertToken == "" {
 		<-ctx.Done()
 		return nil
 	}
 	var wakes sync.WaitGroup
 	defer wakes.Wait()
 	for {
-		found, err := d.deliveries(ctx)
+		found, err := d.system.pushes(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				d.log.WarnContext(ctx, "deliveries", "error", err)
@@ -142,69 +156,16 @@ func (d *Device) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		for _, m := range found {
-			if m.Type == "VoIP" {
-				wakes.Go(func() { d.wake(ctx, m.Data) })
-			}
+		for _, a := range found {
+			wakes.Go(func() { d.wake(ctx, a) })
 		}
 	}
 }
 
-type delivery struct {
-	Type string `json:"type"`
-	Data string `json:"data"`
-}
-
-func (d *Device) deliveries(ctx context.Context) ([]delivery, error) {
-	if err := d.lookBack(ctx); err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	after := d.after
-	d.mu.Unlock()
-	var page struct {
-		Deliveries []delivery `json:"deliveries"`
-		After      int64      `json:"after"`
-	}
-	url := fmt.Sprintf("%s/sim/deliveries?token=%s&after=%d&wait=%d",
-		d.cfg.PushKitURL, url.QueryEscape(d.cfg.PushKitToken), after, max(1, int(d.cfg.LongPoll.Seconds())))
-	if err := d.once(ctx, request{method: "GET", url: url}, nil, d.cfg.LongPoll+d.cfg.Timeout, &page); err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	d.after = max(d.after, page.After)
-	d.mu.Unlock()
-	return page.Deliveries, nil
-}
-
-// lookBack learns once what the phone was told before this app started: the
-// simulator hands out old deliveries again, and Push Kit does not.
-func (d *Device) lookBack(ctx context.Context) error {
-	d.mu.Lock()
-	done := d.old != nil
-	d.mu.Unlock()
-	if done {
-		return nil
-	}
-	var phone struct {
-		Calls []struct {
-			CallID string `json:"call_id"`
-			Status string `json:"status"`
-		} `json:"calls"`
-	}
-	if err := d.exchange(ctx, request{method: "GET", url: d.phoneURL("")}, &phone); err != nil {
-		return err
-	}
-	old := map[string]bool{}
-	for _, c := range phone.Calls {
-		if c.Status != "delivered" {
-			old[c.CallID] = true
-		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.old = old
-	return nil
+// deliveries asks a simulator for what reached the tokens, and waits for it.
+func (d *Device) deliveries(ctx context.Context, base string, tokens []string, after int64, page any) error {
+	q := url.Values{"token": tokens, "after": {strconv.FormatInt(after, 10)}, "wait": {strconv.Itoa(max(1, int(d.cfg.LongPoll.Seconds())))}}
+	return d.once(ctx, request{method: "GET", url: base + "/sim/deliveries?" + q.Encode()}, nil, d.cfg.LongPoll+d.cfg.Timeout, page)
 }
 
 // Calls returns the newest wakes of this device, at most 1000, oldest first.

@@ -200,15 +200,20 @@ func (b *bench) serveKit(w http.ResponseWriter, r *http.Request) {
 	b.sim.ServeHTTP(w, r)
 }
 
-// wake sends a wake of call c1 through Push Kit; with edits of its payload.
-func (b *bench) wake(leg string, edit map[string]any) {
-	b.Helper()
-	p := map[string]any{"v": 1, "call": "c1", "leg": leg, "token": "wake-" + leg, "callee": "u2", "media": "video", "voice_answer": true,
+// payload is a wake of call c1, with edits.
+func (b *bench) payload(leg string, edit map[string]any) map[string]any {
+	p := map[string]any{"v": 1, "call": "c1", "leg": leg, "token": "wake-" + leg, "callee": "u2", "presentation": "callkit", "media": "video", "voice_answer": true,
 		"expires_at": time.Now().Add(45 * time.Second).UnixMilli(), "caller": map[string]any{"user_id": "u1", "name": "Li Na"}}
 	for k, v := range edit {
 		p[k] = v
 	}
-	extra, err := json.Marshal(p)
+	return p
+}
+
+// wake sends a wake of call c1 through Push Kit; with edits of its payload.
+func (b *bench) wake(leg string, edit map[string]any) {
+	b.Helper()
+	extra, err := json.Marshal(b.payload(leg, edit))
 	if err != nil {
 		b.Fatal(err)
 	}

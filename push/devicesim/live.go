@@ -65,8 +65,8 @@ func (d *Device) live(ctx context.Context, w *wake) {
 	}
 }
 
-// answer takes the call; it reports whether this device won it. Call Service
-// Kit hears ANSWERED first, as its guide advises.
+// answer takes the call; it reports whether this device won it. The system
+// hears of it first, as the Call Service Kit's guide advises.
 func (d *Device) answer(ctx context.Context, w *wake) bool {
 	d.state(ctx, w, kitAnswered)
 	err := d.report(ctx, w, report{Event: "answered", Media: cmp.Or(d.cfg.Script.Media, w.Media)})

@@ -1,6 +1,7 @@
 package devicesim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/url"
@@ -11,20 +12,21 @@ import (
 
 // payload is what relay sends in a wake, as far as an app needs it.
 type payload struct {
-	Call        string `json:"call"`
-	Leg         string `json:"leg"`
-	Token       string `json:"token"`
-	Callee      string `json:"callee"`
-	Media       string `json:"media"`
-	VoiceAnswer bool   `json:"voice_answer"`
-	Conference  bool   `json:"conference"`
-	ExpiresAt   int64  `json:"expires_at"` // Unix ms
-	Caller      struct {
+	Call         string `json:"call"`
+	Leg          string `json:"leg"`
+	Token        string `json:"token"`
+	Callee       string `json:"callee"`
+	Presentation string `json:"presentation"`
+	Media        string `json:"media"`
+	VoiceAnswer  bool   `json:"voice_answer"`
+	Conference   bool   `json:"conference"`
+	ExpiresAt    int64  `json:"expires_at"` // Unix ms
+	Caller       struct {
 		Name string `json:"name"`
 	} `json:"caller"`
 }
 
-// wake is one VoIP message in hand.
+// wake is one push in hand.
 type wake struct {
 	*Call
 	payload payload
@@ -69,25 +71,22 @@ func (d *Device) exit(id string, l *leg) {
 	}
 }
 
-// wake takes one callback from Push Kit to the end of its call.
-func (d *Device) wake(ctx context.Context, data string) {
-	var push struct {
-		Data   string `json:"data"`
-		CallID string `json:"callId"`
-	}
+// wake takes one push to the end of its call.
+func (d *Device) wake(ctx context.Context, a arrival) {
 	w := &wake{Call: &Call{Status: StatusWoken}}
-	err := json.Unmarshal([]byte(data), &push)
-	if err == nil {
-		err = json.Unmarshal([]byte(push.Data), &w.payload)
-	}
-	if d.isOld(push.CallID) {
-		return
-	}
+	err := json.Unmarshal(a.wake, &w.payload)
 	p := &w.payload
-	w.VendorCallID, w.ID, w.LegID, w.Media = push.CallID, p.Call, p.Leg, p.Media
-	d.keep(w.Call)
-	d.set(w.Call, StatusWoken, "")
+	// CallKit wants a UUID of the app's own choice: the call's serves.
+	w.VendorCallID, w.ID, w.LegID, w.Media, w.Presentation = cmp.Or(a.vendorCallID, p.Call), p.Call, p.Leg, p.Media, p.Presentation
 	w.ringEnd = time.UnixMilli(p.ExpiresAt)
+	d.keep(w.Call)
+	if a.alert {
+		d.set(w.Call, StatusNotified, "")
+		if !d.cfg.Script.Tap || !pause(ctx, d.cfg.Script.TapAfter) {
+			return
+		}
+	}
+	d.set(w.Call, StatusWoken, "")
 	ignore := ""
 	switch {
 	case err != nil || p.Call == "" || p.Leg == "" || p.Token == "":
@@ -98,7 +97,7 @@ func (d *Device) wake(ctx context.Context, data string) {
 		ignore = "expired"
 	}
 	if ignore != "" {
-		d.incomingError(ctx, w, causeOther)
+		d.refuse(ctx, w, causeOther)
 		d.set(w.Call, StatusIgnored, ignore)
 		return
 	}
@@ -107,12 +106,6 @@ func (d *Device) wake(ctx context.Context, data string) {
 	if d.ring(ctx, w) {
 		d.live(ctx, w)
 	}
-}
-
-func (d *Device) isOld(callID string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.old[callID]
 }
 
 // ring confirms a wake and shows its call; it reports whether it rings.
@@ -124,19 +117,12 @@ func (d *Device) ring(ctx context.Context, w *wake) bool {
 		d.duplicate(ctx, w)
 		return false
 	case legOver:
-		d.incomingError(ctx, w, causeOther)
+		d.refuse(ctx, w, causeOther)
 		d.set(w.Call, StatusStopped, "over")
 		return false
 	}
-	if !pause(ctx, d.cfg.Script.ConfirmAfter) {
-		return false
-	}
-	if !d.confirm(ctx, w) {
-		return false
-	}
-	answer, err := d.incoming(ctx, w)
-	if err != nil || !answer.ok() {
-		d.notShown(ctx, w, answer, err)
+	first := d.system.reportsFirst()
+	if first && !d.show(ctx, w) || !pause(ctx, d.cfg.Script.ConfirmAfter) || !d.confirm(ctx, w) || !first && !d.show(ctx, w) {
 		return false
 	}
 	if err := d.report(ctx, w, report{Event: "ringing"}); err != nil {
@@ -149,7 +135,17 @@ func (d *Device) ring(ctx context.Context, w *wake) bool {
 	return true
 }
 
-// confirm asks relay whether to ring, and tells Call Service Kit where not.
+// show has the system take the call, and tells relay where it does not.
+func (d *Device) show(ctx context.Context, w *wake) bool {
+	answer, err := d.system.show(ctx, w)
+	if err != nil || !answer.ok() {
+		d.notShown(ctx, w, answer, err)
+		return false
+	}
+	return true
+}
+
+// confirm asks relay whether to ring, and tells the system where not.
 func (d *Device) confirm(ctx context.Context, w *wake) bool {
 	var answer struct {
 		Verdict     string  `json:"verdict"`
@@ -163,7 +159,7 @@ func (d *Device) confirm(ctx context.Context, w *wake) bool {
 		if final(err) != nil {
 			cause = causeOther
 		}
-		d.incomingError(ctx, w, cause)
+		d.refuse(ctx, w, cause)
 		d.fail(w.Call, err)
 		return false
 	}
@@ -184,7 +180,7 @@ func (d *Device) confirm(ctx context.Context, w *wake) bool {
 	case reason == "duplicate":
 		d.duplicate(ctx, w)
 	default:
-		d.incomingError(ctx, w, causeOther)
+		d.refuse(ctx, w, causeOther)
 		d.set(w.Call, StatusStopped, reason)
 	}
 	return false
@@ -193,14 +189,14 @@ func (d *Device) confirm(ctx context.Context, w *wake) bool {
 // duplicate puts down a second wake of a leg that rings already (Push Kit
 // guide, in-app call messages: ROUTE_BUSY).
 func (d *Device) duplicate(ctx context.Context, w *wake) {
-	d.incomingError(ctx, w, causeRouteBusy)
+	d.refuse(ctx, w, causeRouteBusy)
 	if err := d.report(ctx, w, report{Event: "not_reported", FailureCause: "route_busy", VendorCallID: w.VendorCallID}); err != nil {
 		d.log.WarnContext(ctx, "report of a duplicate", "call_id", w.ID, "error", err)
 	}
 	d.set(w.Call, StatusDuplicate, "route_busy")
 }
 
-// notShown tells relay that Call Service Kit did not take the call.
+// notShown tells relay that the system did not take the call.
 func (d *Device) notShown(ctx context.Context, w *wake, answer kitAnswer, kitErr error) {
 	r := report{Event: "not_reported", ErrorReason: kitReasons[answer.ErrorReason], ErrorCode: answer.ErrorCode}
 	reason := answer.String()
@@ -237,4 +233,23 @@ func (d *Device) report(ctx context.Context, w *wake, r report) error {
 
 func (d *Device) callURL(w *wake) string {
 	return d.cfg.RelayURL + "/v1/device/calls/" + url.PathEscape(w.ID)
+}
+
+// state tells the system how a call stands. A failure is logged: the call goes
+// on without its banner.
+func (d *Device) state(ctx context.Context, w *wake, state int) {
+	a, err := d.system.state(ctx, w, state)
+	d.logKit(w, a, err)
+}
+
+// refuse tells the system that there is no call, or no longer.
+func (d *Device) refuse(ctx context.Context, w *wake, cause int) {
+	a, err := d.system.refuse(ctx, w, cause)
+	d.logKit(w, a, err)
+}
+
+func (d *Device) logKit(w *wake, a kitAnswer, err error) {
+	if err != nil || !a.ok() {
+		d.log.Warn("the system's answer", "call_id", w.ID, "answer", a.String(), "error", err)
+	}
 }
