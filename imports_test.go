@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"push/devicesim":          {},
 	"api":                     {"call", "store"},
 	"cmd/relay": {
-		"", "api", "call", "migrations", "push", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store", "store/localpg",
+		"", "api", "call", "migrations", "push", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store", "store/localpg",
 	},
 }
 

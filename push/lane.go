@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,6 +160,9 @@ func (ls *lanes) recheck(key laneKey, o *opening, l *lane) {
 	o.mu.Lock()
 	o.lane = fresh
 	o.mu.Unlock()
+	if c, ok := l.sender.(io.Closer); ok {
+		_ = c.Close() // what it held goes with it; there is nobody to tell
+	}
 }
 
 func (ls *lanes) openLane(ctx context.Context, key laneKey) (*lane, error) {

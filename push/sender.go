@@ -14,7 +14,8 @@ import (
 // Send makes exactly one request and returns the vendor's verdict on it; it
 // never retries, so that every request is an attempt on record. It returns by
 // ctx's deadline, dialling included, and says Unavailable when that passed. It
-// is safe for concurrent use. Tokens, payloads and names never reach a log.
+// is safe for concurrent use. Tokens, payloads and names never reach a log. One
+// that is an io.Closer is closed when another credential took its place.
 type Sender interface {
 	Send(ctx context.Context, m Message) Answer
 }

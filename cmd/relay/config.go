@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/pushwake/relay/push/apns"
 	"github.com/pushwake/relay/store"
 )
 
@@ -69,6 +71,30 @@ func both(d database, m masterKeys) (url string, keys [][]byte, err error) {
 	url, urlErr := d.url()
 	keys, keyErr := m.parse()
 	return url, keys, errors.Join(urlErr, keyErr)
+}
+
+// vendors is where the vendors' services are.
+type vendors struct {
+	PushKitURL     string `name:"push-kit-url" env:"RELAY_PUSH_KIT_URL" default:"https://push-api.cloud.huawei.com" help:"Where Push Kit is; a simulator's address for tests."`
+	APNsURL        string `name:"apns-url" env:"RELAY_APNS_URL" default:"https://api.push.apple.com" help:"Where APNs is; port 2197 serves as well as 443. A simulator's address for tests."`
+	APNsSandboxURL string `name:"apns-sandbox-url" env:"RELAY_APNS_SANDBOX_URL" default:"https://api.sandbox.push.apple.com" help:"Where the sandbox of APNs is, for devices of that environment."`
+	APNsCAFile     string `name:"apns-ca-file" env:"RELAY_APNS_CA_FILE" help:"A PEM file of the authorities trusted for APNs instead of the system's, as a simulator needs it." placeholder:"FILE"`
+}
+
+// apns is the configuration of the connections to APNs.
+func (v vendors) apns() (apns.PoolsConfig, error) {
+	c := apns.PoolsConfig{ProductionURL: v.APNsURL, SandboxURL: v.APNsSandboxURL}
+	if v.APNsCAFile == "" {
+		return c, nil
+	}
+	text, err := os.ReadFile(v.APNsCAFile)
+	if err != nil {
+		return c, fmt.Errorf("RELAY_APNS_CA_FILE: %w", err)
+	}
+	if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
+		return c, fmt.Errorf("RELAY_APNS_CA_FILE: %s holds no certificate in PEM", v.APNsCAFile)
+	}
+	return c, nil
 }
 
 // logLevel is a level as a flag.

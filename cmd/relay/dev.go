@@ -16,9 +16,6 @@ import (
 
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/migrations"
-	"github.com/pushwake/relay/push/devicesim"
-	"github.com/pushwake/relay/push/pushkit"
-	"github.com/pushwake/relay/push/pushkit/pushkitsim"
 	"github.com/pushwake/relay/store"
 	"github.com/pushwake/relay/store/localpg"
 )
@@ -31,23 +28,16 @@ type devCommand struct {
 	NoDevices bool   `help:"Without simulated devices."`
 }
 
-// The demo app and its user, whom the simulated devices belong to.
-const (
-	demoApp     = "demo"
-	demoUser    = "demo-user"
-	demoProject = "736430079244623999"
-)
-
 // ready is what a program needs to know of a running `relay dev`.
 type ready struct {
-	URL         string  `json:"url"`
-	APIKey      string  `json:"api_key"`
-	AdminKey    string  `json:"admin_key"`
-	AppID       string  `json:"app_id"`
-	DemoUser    string  `json:"demo_user"`
-	DatabaseURL string  `json:"database_url"`
-	PushKitSim  string  `json:"pushkit_sim"`
-	APNsSim     *string `json:"apns_sim"` // null: there is no APNs channel yet
+	URL         string `json:"url"`
+	APIKey      string `json:"api_key"`
+	AdminKey    string `json:"admin_key"`
+	AppID       string `json:"app_id"`
+	DemoUser    string `json:"demo_user"`
+	DatabaseURL string `json:"database_url"`
+	PushKitSim  string `json:"pushkit_sim"`
+	APNsSim     string `json:"apns_sim"`
 }
 
 // Run starts everything, tells how to use it, and stops it all when told to.
@@ -66,23 +56,18 @@ func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 	if err != nil {
 		return err
 	}
-	sim := pushkitsim.New(pushkitsim.Options{Logger: logger})
-	simURL, err := sim.Start("127.0.0.1:0")
+	sims, err := startSims(logger)
 	if err != nil {
 		return err
 	}
-	defer sim.Close()
-	credential, err := sim.NewServiceAccount(demoProject)
-	if err != nil {
-		return err
-	}
+	defer sims.close()
 	service, err := newService(ctx, serviceConfig{
-		databaseURL: databaseURL, masterKeys: [][]byte{secrets.MasterKey}, addr: c.Addr, pushKitURL: simURL, logger: logger,
+		databaseURL: databaseURL, masterKeys: [][]byte{secrets.MasterKey}, addr: c.Addr, pushKitURL: sims.pushKitURL, apns: sims.apnsPools(), logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	if err := secrets.install(ctx, service.store, credential); err != nil {
+	if err := secrets.install(ctx, service.store, sims); err != nil {
 		return errors.Join(err, service.stopUnstarted())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -101,7 +86,7 @@ func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 		devices = demoDevices
 	}
 	wg.Go(func() {
-		err := startDevices(ctx, &wg, devices, service, simURL, logger)
+		err := startDevices(ctx, &wg, devices, service, sims, logger)
 		if err == nil {
 			err = awaitReady(ctx, service.store)
 		}
@@ -110,7 +95,8 @@ func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 			return
 		}
 		c.tell(io, ready{
-			URL: service.url(), APIKey: secrets.APIKey, AdminKey: secrets.AdminKey, AppID: demoApp, DemoUser: demoUser, DatabaseURL: databaseURL, PushKitSim: simURL,
+			URL: service.url(), APIKey: secrets.APIKey, AdminKey: secrets.AdminKey, AppID: demoApp, DemoUser: demoUser, DatabaseURL: databaseURL,
+			PushKitSim: sims.pushKitURL, APNsSim: sims.apnsURLs.Control,
 		})
 	})
 	err = service.run(ctx)
@@ -173,8 +159,8 @@ func newDevKey() string {
 	return store.KeyPrefix + "dev_" + base64.RawURLEncoding.EncodeToString(random(18))
 }
 
-// install puts the demo app, its keys and its Push Kit credential in their place.
-func (s devSecrets) install(ctx context.Context, st *store.Store, credential []byte) error {
+// install puts the demo app, its keys and its credentials in their place.
+func (s devSecrets) install(ctx context.Context, st *store.Store, sims *sims) error {
 	if _, err := st.PutApp(ctx, demoApp, call.DefaultPolicy()); err != nil {
 		return err
 	}
@@ -184,80 +170,14 @@ func (s devSecrets) install(ctx context.Context, st *store.Store, credential []b
 	if _, err := st.ImportKey(ctx, "", store.AdminKey, "relay dev", s.AdminKey); err != nil {
 		return err
 	}
-	about, err := pushkit.ParseKeyFile(credential)
+	credentials, err := sims.credentials()
 	if err != nil {
 		return err
 	}
-	return putPushKit(ctx, st, demoApp, credential, about)
-}
-
-// demoDevice is one simulated device of the demo user.
-type demoDevice struct {
-	id     string
-	what   string // for people
-	script devicesim.Script
-	about  map[string]any
-	token  string
-}
-
-var demoDevices = []demoDevice{
-	{
-		id: "phone-shanghai", what: "rings, answers after 2 s, hangs up after 5 s more", token: "MAdemo0phone0shanghai0token",
-		script: devicesim.Script{Answer: true, AnswerAfter: 2 * time.Second, HangUpAfter: 5 * time.Second},
-		about:  map[string]any{"device_type": "phone", "system_version": "6.1.0(23)", "region": inNetwork("460")},
-	},
-	{
-		id: "tablet-shanghai", what: "rings, falls silent when the phone answers", token: "MAdemo0tablet0shanghai0token",
-		about: map[string]any{"device_type": "tablet", "system_version": "6.1.0(23)", "region": map[string]any{"phone": "+8613800138000"}},
-	},
-	{
-		id: "phone-hongkong", what: "skipped: region_not_supported", token: "MAdemo0phone0hongkong0token",
-		about: map[string]any{"device_type": "phone", "system_version": "6.1.0(23)", "region": inNetwork("454")},
-	},
-	{
-		id: "emulator", what: "skipped: emulator_not_supported", token: "MAdemo0emulator0token",
-		about: map[string]any{"device_type": "phone", "system_version": "6.1.0(23)", "emulator": true, "region": inNetwork("460")},
-	},
-	{
-		id: "watch", what: "skipped: not_connected, for no push reaches a watch",
-		about: map[string]any{"device_type": "wearable", "system_version": "6.1.0(23)", "region": inNetwork("460")},
-	},
-}
-
-func inNetwork(mcc string) map[string]any {
-	return map[string]any{"sim_mcc": mcc, "network_mcc": mcc}
-}
-
-// startDevices registers the devices and lets each live until ctx ends. It
-// returns when all are registered.
-func startDevices(ctx context.Context, wg *sync.WaitGroup, demo []demoDevice, s *service, simURL string, logger *slog.Logger) error {
-	for _, d := range demo {
-		token, _, err := s.tokens.Device(demoApp, demoUser, d.id, s.store.Now())
-		if err != nil {
+	for _, c := range credentials {
+		if err := st.PutCredential(ctx, c); err != nil {
 			return err
 		}
-		about := map[string]any{"platform": "harmonyos"}
-		for k, v := range d.about {
-			about[k] = v
-		}
-		if d.token != "" {
-			about["tokens"] = map[string]any{"push_kit": d.token}
-		}
-		device := devicesim.New(devicesim.Config{
-			RelayURL: s.url(), PushKitURL: simURL, DeviceToken: token, DeviceID: d.id, UserID: demoUser, Registration: about,
-			PushKitToken: d.token, Script: d.script, Logger: logger,
-		})
-		if _, err := device.Register(ctx); err != nil {
-			return fmt.Errorf("registering the simulated device %s: %w", d.id, err)
-		}
-		if d.token == "" {
-			continue // nothing reaches it, so there is nothing for it to do
-		}
-		wg.Go(func() {
-			if err := device.Run(ctx); err != nil && ctx.Err() == nil {
-				logger.Error("a simulated device stopped", "device_id", d.id, "error", err)
-			}
-		})
 	}
 	return nil
 }
@@ -291,8 +211,9 @@ relay dev is ready.
   admin key         %[3]s
   database          %[4]s
   Push Kit sim      %[5]s
+  APNs sim          %[6]s
 
-`, r.URL, r.APIKey, r.AdminKey, r.DatabaseURL, r.PushKitSim)
+`, r.URL, r.APIKey, r.AdminKey, r.DatabaseURL, r.PushKitSim, r.APNsSim)
 	if !c.NoDevices {
 		fmt.Fprintf(io.out, "Devices of %s:\n", demoUser)
 		for _, d := range demoDevices {

@@ -81,6 +81,7 @@ type readyLine struct {
 	DemoUser    string `json:"demo_user"`
 	DatabaseURL string `json:"database_url"`
 	PushKitSim  string `json:"pushkit_sim"`
+	APNsSim     string `json:"apns_sim"`
 }
 
 func (r readyLine) backend() caller { return caller{r.URL, r.APIKey} }
@@ -192,8 +193,13 @@ func demoCall(t testing.TB, r readyLine) string {
 		"phone-hongkong":  {"phone-hongkong", "", "skipped", "region_not_supported"},
 		"emulator":        {"emulator", "", "skipped", "emulator_not_supported"},
 		"watch":           {"watch", "", "skipped", "not_connected"},
+
+		"iphone-shanghai":  {"iphone-shanghai", "apns_voip", "waking", ""},
+		"iphone-beijing":   {"iphone-beijing", "apns_alert", "waking", ""},
+		"iphone-berlin":    {"iphone-berlin", "apns_voip", "waking", ""},
+		"iphone-somewhere": {"iphone-somewhere", "apns_alert", "waking", ""},
 	}
-	if diff := cmp.Diff(wanted, legs); diff != "" || c.Status != "waking" || c.Reachable != 2 {
+	if diff := cmp.Diff(wanted, legs); diff != "" || c.Status != "waking" || c.Reachable != 6 {
 		t.Errorf("the invite's answer: status %s, reachable %d, legs (-want +got):\n%s", c.Status, c.Reachable, diff)
 	}
 	within(t, patience, "the call's end", func() bool {
@@ -203,13 +209,13 @@ func demoCall(t testing.TB, r readyLine) string {
 	if c.EndReason != "completed" || c.AnsweredBy != "phone-shanghai" || c.leg("phone-shanghai").Status != "completed" || c.leg("tablet-shanghai").Status != "answered_elsewhere" {
 		t.Errorf("the call ended as %+v", c)
 	}
-	checkWake(t, r, "MAdemo0phone0shanghai0token")
+	checkWakes(t, r)
 	checkTimeline(t, r, c.ID)
 	return c.ID
 }
 
-// checkWake looks at what Push Kit got for one token.
-func checkWake(t testing.TB, r readyLine, token string) {
+// checkWakes looks at what the vendors got for the one call so far.
+func checkWakes(t testing.TB, r readyLine) {
 	t.Helper()
 	type record struct {
 		Messages []struct {
@@ -218,16 +224,37 @@ func checkWake(t testing.TB, r readyLine, token string) {
 				PushOptions struct {
 					TTL int `json:"ttl"`
 				} `json:"pushOptions"`
+				Wake struct {
+					Presentation string `json:"presentation"`
+				} `json:"wake"`
 			} `json:"body"`
 			Verdict string `json:"verdict"`
 		} `json:"messages"`
 	}
-	got := must[record](t)(want[record](t.Context(), caller{url: r.PushKitSim}, http.StatusOK, http.MethodGet, "/sim/messages?token="+token, nil))
-	if len(got.Messages) != 1 {
-		t.Fatalf("Push Kit got %d messages for %s, want 1", len(got.Messages), token)
+	huawei := must[record](t)(want[record](t.Context(), caller{url: r.PushKitSim}, http.StatusOK, http.MethodGet, "/sim/messages", nil))
+	if len(huawei.Messages) != 2 {
+		t.Errorf("Push Kit got %d messages, want 2", len(huawei.Messages))
 	}
-	if m := got.Messages[0]; m.Headers["push-type"] != "10" || m.Body.PushOptions.TTL < 1 || m.Body.PushOptions.TTL > 45 || m.Verdict != "accepted" {
-		t.Errorf("Push Kit got %+v; want push-type 10, ttl 1 to 45, accepted", m)
+	for _, m := range huawei.Messages {
+		if m.Headers["push-type"] != "10" || m.Body.PushOptions.TTL < 1 || m.Body.PushOptions.TTL > 45 || m.Verdict != "accepted" {
+			t.Errorf("Push Kit got %+v; want push-type 10, ttl 1 to 45, accepted", m)
+		}
+	}
+	apple := must[record](t)(want[record](t.Context(), caller{url: r.APNsSim}, http.StatusOK, http.MethodGet, "/sim/messages", nil))
+	got := map[string]int{}
+	for _, m := range apple.Messages {
+		kind := m.Headers["apns-push-type"] + " " + m.Headers["apns-topic"] + " " + m.Body.Wake.Presentation + " " + m.Verdict
+		if m.Headers["apns-push-type"] == "voip" {
+			kind += " expiration " + m.Headers["apns-expiration"]
+		}
+		got[kind]++
+	}
+	wanted := map[string]int{
+		"voip com.example.demo.voip lck accepted expiration 0": 1, "voip com.example.demo.voip callkit accepted expiration 0": 1,
+		"alert com.example.demo alert accepted": 2,
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("APNs (-want +got):\n%s", diff)
 	}
 }
 
@@ -281,6 +308,7 @@ func checkTimeline(t testing.TB, r readyLine, id string) {
 		"phone-shanghai decision", "tablet-shanghai decision", "phone-hongkong decision", "emulator decision", "watch decision",
 		"phone-shanghai attempt accepted", "tablet-shanghai attempt accepted", "phone-shanghai confirm ring", "tablet-shanghai confirm ring",
 		"phone-shanghai report ringing", "phone-shanghai report answered", "phone-shanghai report disconnected", "tablet-shanghai report ringing",
+		"iphone-shanghai attempt accepted", "iphone-shanghai report ringing", "iphone-berlin report ringing", "iphone-beijing attempt accepted",
 	} {
 		if !seen[what] {
 			t.Errorf("the timeline lacks %q; it has %v", what, seen)

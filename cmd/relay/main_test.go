@@ -9,7 +9,7 @@ import (
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	out := setting{}.must(t, "--help")
-	for _, command := range []string{"dev", "serve", "migrate", "app put", "app credential", "key create", "key revoke", "sim push-kit", "version"} {
+	for _, command := range []string{"dev", "serve", "migrate", "app put", "app credential", "key create", "key revoke", "sim push-kit", "sim apns", "version"} {
 		if !strings.Contains(out, command) {
 			t.Errorf("the help does not name %q", command)
 		}
@@ -52,5 +52,24 @@ func TestSimPushKit(t *testing.T) {
 	key := must[map[string]any](t)(want[map[string]any](t.Context(), caller{url: url}, http.StatusOK, http.MethodPost, "/sim/projects/736430079244623999/service-accounts", nil))
 	if key["private_key"] == nil {
 		t.Error("the key file has no private key")
+	}
+}
+
+func TestSimAPNs(t *testing.T) {
+	t.Parallel()
+	p := setting{}.start(t, "sim", "apns", "--addr", "127.0.0.1:0", "--sandbox-addr", "127.0.0.1:0", "--control-addr", "127.0.0.1:0")
+	var url string
+	p.line(t, &p.out, func(line string) bool {
+		_, after, ok := strings.Cut(line, "curl http")
+		url = "http" + strings.TrimSuffix(after, "/sim/messages")
+		return ok && strings.HasSuffix(after, "/sim/messages")
+	})
+	health := must[map[string]any](t)(want[map[string]any](t.Context(), caller{url: url}, http.StatusOK, http.MethodGet, "/sim/healthz", nil))
+	if health["status"] != "ok" {
+		t.Errorf("health: %v", health)
+	}
+	key := must[map[string]any](t)(want[map[string]any](t.Context(), caller{url: url}, http.StatusOK, http.MethodPost, "/sim/keys", map[string]any{"team_id": "TEAM123456"}))
+	if key["p8"] == nil {
+		t.Error("the key has no p8")
 	}
 }

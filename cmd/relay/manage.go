@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"text/tabwriter"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/migrations"
-	"github.com/pushwake/relay/push/pushkit"
 	"github.com/pushwake/relay/store"
 )
 
@@ -82,7 +80,7 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	if made {
 		what = "made"
 	}
-	_, err = fmt.Fprintf(io.out, "App %s %s. Next: `relay app credential %[1]s push_kit KEYFILE` and `relay key create %[1]s`.\n", c.ID, what)
+	_, err = fmt.Fprintf(io.out, "App %s %s. Next: `relay app credential %[1]s push_kit|apns KEYFILE` and `relay key create %[1]s`.\n", c.ID, what)
 	return err
 }
 
@@ -105,49 +103,6 @@ func (c *appListCommand) Run(ctx context.Context, io streams) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\n", a.ID, a.Policy.Reject, a.Policy.Payload, a.Policy.MaxDuration, a.Vendors, a.CreatedAt.UTC().Format(time.DateTime))
 	}
 	return w.Flush()
-}
-
-type appCredentialCommand struct {
-	database
-	masterKeys
-	App    string `arg:"" help:"The app's id."`
-	Vendor string `arg:"" enum:"push_kit" help:"push_kit."`
-	File   string `arg:"" type:"existingfile" help:"The credential as the vendor issued it: for push_kit the service account's JSON key file."`
-}
-
-// Run checks the credential's form and stores it sealed.
-func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
-	keys, err := c.masterKeys.parse()
-	if err != nil {
-		return err
-	}
-	file, err := os.ReadFile(c.File)
-	if err != nil {
-		return err
-	}
-	about, err := pushkit.ParseKeyFile(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
-	}
-	s, err := openStore(ctx, c.database, keys)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := putPushKit(ctx, s, c.App, file, about); err != nil {
-		if errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("there is no app %s: `relay app put %[1]s` makes it", c.App)
-		}
-		return err
-	}
-	_, err = fmt.Fprintf(io.out, "App %s may use Push Kit with project %s, key %s.\n", c.App, about.ProjectID, about.KeyID)
-	return err
-}
-
-func putPushKit(ctx context.Context, s *store.Store, appID string, file []byte, about pushkit.KeyFile) error {
-	return s.PutCredential(ctx, store.Credential{
-		AppID: appID, Vendor: call.PushKit, Secret: file, About: map[string]string{"project_id": about.ProjectID, "key_id": about.KeyID},
-	})
 }
 
 type keyCommand struct {

@@ -14,11 +14,11 @@ type serveCommand struct {
 	database
 	masterKeys
 	logLevel
+	vendors
 	Addr           string   `env:"RELAY_ADDR" default:":8080" help:"Address to listen on."`
 	Migrate        bool     `env:"RELAY_MIGRATE" help:"Bring the schema up to date first, instead of refusing to start on an old one."`
 	MaxConns       int      `env:"RELAY_MAX_CONNS" default:"16" help:"Connections to the database at most."`
 	TrustedProxies []string `env:"RELAY_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For names the client, e.g. 10.0.0.0/8." placeholder:"CIDR"`
-	PushKitURL     string   `name:"push-kit-url" env:"RELAY_PUSH_KIT_URL" default:"https://push-api.cloud.huawei.com" help:"Where Push Kit is; a simulator's address for tests."`
 }
 
 // Run serves until it is told to stop.
@@ -32,6 +32,8 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 		}
 		proxies = append(proxies, p)
 	}
+	apnsPools, apnsErr := c.vendors.apns()
+	err = errors.Join(err, apnsErr)
 	if c.MaxConns < 2 {
 		err = errors.Join(err, errors.New("RELAY_MAX_CONNS must be at least 2"))
 	}
@@ -49,7 +51,7 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	s, err := newService(ctx, serviceConfig{
-		databaseURL: url, maxConns: c.MaxConns, masterKeys: keys, addr: c.Addr, pushKitURL: c.PushKitURL, trustedProxies: proxies, logger: logger,
+		databaseURL: url, maxConns: c.MaxConns, masterKeys: keys, addr: c.Addr, pushKitURL: c.PushKitURL, apns: apnsPools, trustedProxies: proxies, logger: logger,
 	})
 	if err != nil {
 		return err

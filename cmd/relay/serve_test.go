@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pushwake/relay/push/apns/apnssim"
 	"github.com/pushwake/relay/push/pushkit/pushkitsim"
 	"github.com/pushwake/relay/store/localpg"
 	"github.com/pushwake/relay/store/storetest"
@@ -73,6 +74,74 @@ func pushKit(t testing.TB) (sim *pushkitsim.Sim, url, keyFile string) {
 	return sim, url, secretFile(t, string(content))
 }
 
+// TestAPNsCredential stores a key as Apple gives it out, and has both
+// environments of a simulator take a wake over it.
+func TestAPNsCredential(t *testing.T) {
+	t.Parallel()
+	sim, err := apnssim.New(apnssim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls, err := sim.Start(apnssim.Addresses{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sim.Close() })
+	made, err := sim.NewKey(apnssim.KeyOptions{TeamID: "TEAM123456"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "AuthKey_"+made.KeyID+".p8")
+	if err := os.WriteFile(file, []byte(made.P8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := setting{env: []string{
+		"DATABASE_URL=" + storetest.Database(t), "RELAY_MASTER_KEY=" + newMasterKey(), "RELAY_APNS_URL=" + urls.Production,
+		"RELAY_APNS_SANDBOX_URL=" + urls.Sandbox, "RELAY_APNS_CA_FILE=" + secretFile(t, string(sim.RootPEM())),
+	}}
+	s.must(t, "app", "put", "shop", "--apns-voip-expiration-seconds", "5")
+	for _, tc := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{file}, "team id"},
+		{[]string{secretFile(t, made.P8), "--team-id", "TEAM123456"}, "key id"},
+		{[]string{secretFile(t, "x"), "--team-id", "TEAM123456", "--key-id", made.KeyID}, "not PEM"},
+	} {
+		if code, _, err := s.run(t, append([]string{"app", "credential", "shop", "apns"}, tc.args...)...); code != 1 || !strings.Contains(err, tc.says) {
+			t.Errorf("%v: exit code %d, %q; want 1 and %q", tc.args, code, err, tc.says)
+		}
+	}
+	out := s.must(t, "app", "credential", "shop", "apns", file, "--team-id", "TEAM123456", "--bundle-id", "com.example.shop")
+	if !strings.Contains(out, made.KeyID) || strings.Contains(out, "PRIVATE") {
+		t.Errorf("app credential: %q", out)
+	}
+	key := strings.TrimSpace(s.must(t, "key", "create", "shop"))
+	_, url := s.serve(t)
+	backend := caller{url, key}
+	for environment, digit := range map[string]string{"production": "a", "sandbox": "b"} {
+		token := strings.Repeat(digit, 64)
+		err := sim.SetToken(token, apnssim.Token{State: apnssim.Alive, Environment: apnssim.Environment(environment)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		must[any](t)(want[any](t.Context(), backend, http.StatusOK, http.MethodPut, "/v1/devices/"+environment, map[string]any{
+			"user_id": "u2", "platform": "ios", "device_type": "phone", "system_version": "26.1", "environment": environment, "call_ui": "callkit",
+			"tokens": map[string]any{"apns_voip": token}, "region": map[string]any{"country": "DE"},
+		}))
+	}
+	c := must[callView](t)(want[callView](t.Context(), backend, http.StatusCreated, http.MethodPost, "/v1/calls", invitation("u2", 30, "")))
+	if c.Reachable != 2 {
+		t.Fatalf("%+v", c)
+	}
+	within(t, patience, "the wakes at APNs", func() bool { return len(sim.Messages("", 0)) == 2 })
+	for _, m := range sim.Messages("", 0) {
+		if m.Verdict != "accepted" || m.Headers["apns-topic"] != "com.example.shop.voip" || m.Headers["apns-expiration"] == "0" {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
 // TestSchema: an old schema is refused with advice, and there are two ways out.
 func TestSchema(t *testing.T) {
 	t.Parallel()
@@ -118,8 +187,8 @@ func TestConfigurationProblems(t *testing.T) {
 	}{
 		{nil, []string{"DATABASE_URL is not set", "RELAY_MASTER_KEY is not set"}},
 		{
-			[]string{"RELAY_MASTER_KEY=short", "RELAY_TRUSTED_PROXIES=10.0.0.0/8,here", "RELAY_MAX_CONNS=1"},
-			[]string{"DATABASE_URL is not set", "openssl rand", `"here" is not a network`, "RELAY_MAX_CONNS"},
+			[]string{"RELAY_MASTER_KEY=short", "RELAY_TRUSTED_PROXIES=10.0.0.0/8,here", "RELAY_MAX_CONNS=1", "RELAY_APNS_CA_FILE=/no/such/ca"},
+			[]string{"DATABASE_URL is not set", "openssl rand", `"here" is not a network`, "RELAY_MAX_CONNS", "/no/such/ca"},
 		},
 		{
 			[]string{"DATABASE_URL=postgres:///a", "DATABASE_URL_FILE=/b", "RELAY_MASTER_KEY_FILE=/no/such/file"},

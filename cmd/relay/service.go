@@ -18,6 +18,7 @@ import (
 	"github.com/pushwake/relay/api"
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push"
+	"github.com/pushwake/relay/push/apns"
 	"github.com/pushwake/relay/push/pushkit"
 	"github.com/pushwake/relay/store"
 )
@@ -33,6 +34,7 @@ type serviceConfig struct {
 	masterKeys     [][]byte
 	addr           string
 	pushKitURL     string
+	apns           apns.PoolsConfig
 	trustedProxies []netip.Prefix
 	logger         *slog.Logger
 }
@@ -42,6 +44,7 @@ type service struct {
 	config     serviceConfig
 	store      *store.Store
 	dispatcher *push.Dispatcher
+	apns       *apns.Pools
 	tokens     *api.Tokens
 	listener   net.Listener
 	server     *http.Server
@@ -56,6 +59,9 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 		return nil, err
 	}
 	s := &service{config: c, tokens: tokens}
+	if s.apns, err = apns.NewPools(c.apns); err != nil {
+		return nil, err
+	}
 	// The two know each other: the store hands wakes out, the dispatcher reports
 	// back. The store hands out none before its first call or run.
 	s.store, err = store.Open(ctx, store.Config{
@@ -105,6 +111,7 @@ func (s *service) run(ctx context.Context) error {
 		defer cancel()
 		err := s.server.Shutdown(deadline)
 		s.dispatcher.Close()
+		s.apns.Close()
 		stop() // the heartbeat goes on until here: what is under way stays ours
 		return err
 	})
@@ -122,14 +129,20 @@ func (s *service) openSender(ctx context.Context, appID string, vendor call.Vend
 	switch vendor {
 	case call.PushKit:
 		return pushkit.New(pushkit.Config{KeyFile: c.Secret, BaseURL: s.config.pushKitURL, Logger: s.config.logger})
+	case call.APNs:
+		return apns.New(apns.Config{Credential: c.Secret, Pools: s.apns, Logger: s.config.logger})
 	}
 	return nil, store.ErrNotFound
 }
 
 // explain says in plain words what a vendor's answer means.
 func explain(channel call.Channel, code string, status int) string {
-	if channel.Vendor() == call.PushKit {
-		return pushkit.Explain(push.Answer{Code: code, Status: status})
+	a := push.Answer{Code: code, Status: status}
+	switch channel.Vendor() {
+	case call.PushKit:
+		return pushkit.Explain(a)
+	case call.APNs:
+		return apns.Explain(a)
 	}
 	return ""
 }
@@ -138,6 +151,7 @@ func explain(channel call.Channel, code string, status int) string {
 func (s *service) stopUnstarted() error {
 	err := s.listener.Close()
 	s.dispatcher.Close()
+	s.apns.Close()
 	s.store.Close()
 	return err
 }

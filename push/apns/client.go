@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/sideshow/apns2"
@@ -23,10 +24,12 @@ type Config struct {
 // Client sends with one app's key to both environments. It is a [push.Sender].
 type Client struct {
 	key     Key
+	pools   *Pools
 	signer  *signer
 	clients map[string]*apns2.Client // by environment
 	timeout time.Duration
 	log     *slog.Logger
+	closing sync.Once
 }
 
 var _ push.Sender = (*Client)(nil)
@@ -42,7 +45,7 @@ func New(c Config) (*Client, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	client := &Client{key: key, signer: c.Pools.signer(key), clients: map[string]*apns2.Client{}, timeout: c.Timeout, log: c.Logger}
+	client := &Client{key: key, pools: c.Pools, signer: c.Pools.signer(key), clients: map[string]*apns2.Client{}, timeout: c.Timeout, log: c.Logger}
 	for _, environment := range []string{Production, Sandbox} {
 		client.clients[environment] = &apns2.Client{
 			Host: c.Pools.URL(environment),
@@ -53,6 +56,17 @@ func New(c Config) (*Client, error) {
 		}
 	}
 	return client, nil
+}
+
+// Close gives the client's connections back, when another credential took the
+// place of its own. Requests under way end as they would have.
+func (c *Client) Close() error {
+	c.closing.Do(func() {
+		for environment := range c.clients {
+			c.pools.release(environment, c.key)
+		}
+	})
+	return nil
 }
 
 // Key is the key that the client signs with.

@@ -217,6 +217,32 @@ func TestDeadlineBindsDialling(t *testing.T) {
 	}
 }
 
+// TestClose: connections are shared by the clients of a key, and end with the
+// last of them, after what is under way.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, apnssim.Options{}, apnssim.KeyOptions{})
+	other := b.newClient(t, b.pools)
+	if a := b.client.Send(t.Context(), message(call.APNsVoIP, token(0))); a.Outcome != push.Accepted {
+		t.Fatalf("%+v", a)
+	}
+	for range 2 {
+		_ = b.client.Close() // twice is once
+	}
+	set(t, b.sim, apnssim.Fault{LatencyMS: 100})
+	under := make(chan push.Answer, 1)
+	go func() { under <- other.Send(context.WithoutCancel(t.Context()), message(call.APNsVoIP, token(1))) }()
+	until(t, "the request on its way", func() bool { return b.sim.Connections().Streams == 1 })
+	_ = other.Close()
+	if a := <-under; a.Outcome != push.Accepted {
+		t.Errorf("what was under way: %+v", a)
+	}
+	until(t, "the end of the connection", func() bool { return b.sim.Connections().Open == 0 })
+	if a := other.Send(t.Context(), message(call.APNsVoIP, token(2))); a.Outcome != push.Unavailable || a.Retry != push.RetryLater {
+		t.Errorf("after the end: %+v", a)
+	}
+}
+
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, apnssim.Options{}, apnssim.KeyOptions{})

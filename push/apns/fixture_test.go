@@ -108,6 +108,17 @@ func deliver(ctx context.Context, s push.Sender, m push.Message) push.Answer {
 	}
 }
 
+// until polls until what is true holds.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !holds(); {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func sentTo(t testing.TB, sim *apnssim.Sim, token string) apnssim.Message {
 	t.Helper()
 	found := sim.Messages(token, 0)

@@ -82,6 +82,10 @@ func (p *pool) signal(*http.ClientConn) {
 func (p *pool) acquire(ctx context.Context) (*conn, error) {
 	w := make(chan turn, 1)
 	p.mu.Lock()
+	if p.until.Err() != nil {
+		p.mu.Unlock()
+		return nil, &waitError{cause: errPoolClosed}
+	}
 	p.waiters = append(p.waiters, w)
 	p.serve()
 	p.mu.Unlock()
@@ -239,18 +243,17 @@ func (p *pool) failed(err error) {
 	p.waiters = nil
 }
 
-// close ends the pool and its connections; requests under way are interrupted.
+// close ends the pool, and each connection when its requests have ended.
 func (p *pool) close() {
 	p.stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.waiters {
-		w <- turn{err: errPoolClosed}
+		w <- turn{err: &waitError{cause: errPoolClosed}}
 	}
 	p.waiters = nil
 	for _, c := range p.conns {
 		c.retired = true
-		go func() { _ = c.cc.Close() }()
 	}
-	p.conns = nil
+	p.sweep()
 }

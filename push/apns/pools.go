@@ -44,9 +44,15 @@ type Pools struct {
 	urls    map[string]string
 
 	mu      sync.Mutex
-	pools   map[poolKey]*pool
-	signers map[string]*signer
+	pools   map[poolKey]*sharedPool
+	signers map[string]*signer // kept without users too: a key that returns has its token still
 	closed  bool
+}
+
+// sharedPool is a pool with the number of its clients; without any it is closed.
+type sharedPool struct {
+	*pool
+	users int
 }
 
 type poolKey struct {
@@ -63,7 +69,7 @@ func NewPools(c PoolsConfig) (*Pools, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	p := &Pools{config: c, dialers: map[string]*dialer{}, urls: map[string]string{}, pools: map[poolKey]*pool{}, signers: map[string]*signer{}}
+	p := &Pools{config: c, dialers: map[string]*dialer{}, urls: map[string]string{}, pools: map[poolKey]*sharedPool{}, signers: map[string]*signer{}}
 	var problems error
 	for environment, text := range map[string]string{Production: c.ProductionURL, Sandbox: c.SandboxURL} {
 		u, err := url.Parse(text)
@@ -89,20 +95,34 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
-// of returns the pool of a key in an environment.
+// of returns the pool of a key in an environment, until it is released.
 func (p *Pools) of(environment string, key Key) *pool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := poolKey{environment, key.id()}
 	open := p.pools[k]
 	if open == nil {
-		open = newPool(p.dialers[environment], p.config.MaxConns)
+		open = &sharedPool{pool: newPool(p.dialers[environment], p.config.MaxConns)}
 		if p.closed {
 			open.close()
 		}
 		p.pools[k] = open
 	}
-	return open
+	open.users++
+	return open.pool
+}
+
+// release gives a pool back.
+func (p *Pools) release(environment string, key Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := poolKey{environment, key.id()}
+	if open := p.pools[k]; open != nil {
+		if open.users--; open.users == 0 {
+			delete(p.pools, k)
+			open.close()
+		}
+	}
 }
 
 // signer returns the signer of a key.
@@ -120,7 +140,7 @@ func (p *Pools) signer(key Key) *signer {
 // URL is the address of an environment; "" for an unknown one.
 func (p *Pools) URL(environment string) string { return p.urls[environment] }
 
-// Close ends all connections; requests under way are interrupted.
+// Close ends all connections, each when its requests under way have ended.
 func (p *Pools) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

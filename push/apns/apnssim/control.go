@@ -19,6 +19,7 @@ const (
 // routes is the control side.
 func (s *Sim) routes() http.Handler {
 	r := chi.NewRouter()
+	r.Get("/sim/healthz", control(func(*http.Request, none) (any, error) { return map[string]string{"status": "ok"}, nil }))
 	r.Get("/sim/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
 		_, _ = w.Write(s.ca.pem) // fails only when the reader is gone

@@ -188,14 +188,21 @@ func (s *Sim) open() []*conn {
 type Connections struct {
 	Open    int `json:"open"`
 	Opened  int `json:"opened"`  // in total
+	Streams int `json:"streams"` // that wait for their answer
 	Refused int `json:"refused"` // streams over the limit
 }
 
 // Connections returns the counts of this moment.
 func (s *Sim) Connections() Connections {
+	streams := 0
+	for _, c := range s.open() {
+		c.mu.Lock()
+		streams += len(c.streams)
+		c.mu.Unlock()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Connections{Open: len(s.conns), Opened: s.opened, Refused: s.refused}
+	return Connections{Open: len(s.conns), Opened: s.opened, Streams: streams, Refused: s.refused}
 }
 
 // Roots trusts the simulator's certificate.
