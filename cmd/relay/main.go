@@ -5,6 +5,7 @@
 //	relay migrate   bring the database's schema up to date
 //	relay app       apps and their vendor credentials
 //	relay key       API keys
+//	relay doctor    check credentials, clocks, the database and the way to the vendors
 //	relay sim       a vendor's simulator alone
 //	relay version   what this is
 package main
@@ -23,13 +24,16 @@ import (
 )
 
 type cli struct {
-	Dev     devCommand     `cmd:"" help:"Run everything on this machine: a private Postgres, the Push Kit simulator, an app with simulated phones, the API."`
+	Dev     devCommand     `cmd:"" help:"Run everything on this machine: a private Postgres, the vendors' simulators, an app with simulated phones, the API."`
 	Serve   serveCommand   `cmd:"" help:"Run the service."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
 	App     appCommand     `cmd:"" help:"Make apps and give them vendor credentials."`
 	Key     keyCommand     `cmd:"" help:"Make, list and revoke API keys."`
+	Doctor  doctorCommand  `cmd:"" help:"Check credentials, clocks, the database and the way to the vendors, and say what to mend."`
 	Sim     simCommand     `cmd:"" help:"Run a vendor's simulator alone."`
 	Version versionCommand `cmd:"" help:"Tell what this is."`
+
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask the relay of this machine whether it is well, for a container's health check."`
 }
 
 // streams are where a command writes: what was asked for, and the rest.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -246,7 +247,8 @@ func (c *conn) answer(st *stream, status string, header [][2]string, body []byte
 	c.forget(st)
 	_ = c.write(func() error { // a connection that ended needs no answer
 		c.block.Reset()
-		fields := append([][2]string{{":status", status}}, header...)
+		// RFC 9110, section 6.6.1, asks for Date of whoever has a clock.
+		fields := append([][2]string{{":status", status}, {"date", time.Now().UTC().Format(http.TimeFormat)}}, header...)
 		for _, f := range fields {
 			if err := c.enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,6 +33,8 @@ func (e Environment) check() error {
 
 // Options configure a [Sim]. A zero field takes its default.
 type Options struct {
+	Public   bool             // may listen on other addresses than loopback ones, as in a container
+	Hosts    []string         // names in the server's certificate, beside localhost
 	Streams  uint32           // streams on a connection that has accepted a push; default 500
 	Messages int              // requests kept for GET /sim/messages, the newest; default 100,000
 	Now      func() time.Time // the clock of provider tokens; default time.Now
@@ -79,7 +82,7 @@ func New(o Options) (*Sim, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	ca, err := newAuthority()
+	ca, err := newAuthority(o.Hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ type URLs struct {
 func (s *Sim) Start(a Addresses) (URLs, error) {
 	var open []net.Listener
 	for _, address := range []string{a.Production, a.Sandbox, a.Control} {
-		l, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
+		l, err := s.listen(cmp.Or(address, "127.0.0.1:0"))
 		if err != nil {
 			for _, l := range open {
 				err = errors.Join(err, l.Close())
@@ -125,6 +128,13 @@ func (s *Sim) Start(a Addresses) (URLs, error) {
 	return URLs{
 		Production: "https://" + production.Addr().String(), Sandbox: "https://" + sandbox.Addr().String(), Control: "http://" + control.Addr().String(),
 	}, nil
+}
+
+func (s *Sim) listen(address string) (net.Listener, error) {
+	if a, err := net.ResolveTCPAddr("tcp", address); err == nil && !s.options.Public && !a.IP.IsLoopback() {
+		return nil, fmt.Errorf("address %q is not a loopback address", address)
+	}
+	return net.Listen("tcp", address)
 }
 
 func (s *Sim) accept(l net.Listener, environment Environment) {

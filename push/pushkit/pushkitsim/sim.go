@@ -24,6 +24,7 @@ type Options struct {
 	// Logger gets one debug line per request; nil discards. Tokens, keys and
 	// payloads are never logged.
 	Logger *slog.Logger
+	Public bool // may listen on other addresses than loopback ones, as in a container
 	Limits Limits
 	Quotas Quotas
 }
@@ -47,6 +48,7 @@ type Quotas struct {
 type Sim struct {
 	now    func() time.Time
 	log    *slog.Logger
+	public bool
 	limits Limits
 	quotas Quotas
 	router http.Handler
@@ -81,7 +83,7 @@ func New(o Options) *Sim {
 	setDefault(&o.Limits.Deliveries, 100_000)
 	setDefault(&o.Limits.RequestBytes, 1<<20)
 	setDefault(&o.Quotas.TestMessagesPerDay, 1000)
-	s := &Sim{now: o.Now, log: o.Logger, limits: o.Limits, quotas: o.Quotas, closing: make(chan struct{})}
+	s := &Sim{now: o.Now, log: o.Logger, public: o.Public, limits: o.Limits, quotas: o.Quotas, closing: make(chan struct{})}
 	s.projects.init()
 	s.fleet.init(o.Limits.Deliveries)
 	s.receipts.init()
@@ -134,8 +136,9 @@ func (s *Sim) routes() http.Handler {
 // http.ErrAbortHandler, which every http.Server turns into just that.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.router.ServeHTTP(w, r) }
 
-// Start serves on addr, a loopback address such as "127.0.0.1:0" (the default
-// when empty), and returns the base URL, without a slash at its end.
+// Start serves on addr, such as "127.0.0.1:0" (the default when empty), and
+// returns the base URL, without a slash at its end. The address is a loopback
+// one unless Options.Public is set.
 func (s *Sim) Start(addr string) (baseURL string, err error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
@@ -144,7 +147,7 @@ func (s *Sim) Start(addr string) (baseURL string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("pushkitsim: address %q: %w", addr, err)
 	}
-	if !isLoopbackHost(host) {
+	if !s.public && !isLoopbackHost(host) {
 		return "", fmt.Errorf("pushkitsim: address %q is not a loopback address", addr)
 	}
 	s.server.Lock()
