@@ -11,5 +11,7 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /relay /relay
 USER 65534:65534
 EXPOSE 8080
+# The process alone: a database that is away is not mended by a restart.
+HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 CMD ["/relay", "healthcheck"]
 ENTRYPOINT ["/relay"]
 CMD ["serve"]

@@ -124,7 +124,7 @@ var demoDevices = []demoDevice{
 		about: iPhone("callkit", map[string]any{"storefront": "DEU"}),
 	},
 	{
-		id: "iphone-somewhere", what: "the same: the signals of its region disagree, so no CallKit", tokens: []string{"apns_voip", "apns_alert"},
+		id: "iphone-somewhere", what: "shows an alert too: the signals of its region disagree", tokens: []string{"apns_voip", "apns_alert"},
 		about: iPhone("callkit", map[string]any{"phone": "+4930901820", "network_mcc": "460"}),
 	},
 }
