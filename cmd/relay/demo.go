@@ -205,3 +205,24 @@ func startDevices(ctx context.Context, wg *sync.WaitGroup, demo []demoDevice, s 
 	}
 	return nil
 }
+
+// hangUp ends the calls in which the simulated phones were when an earlier run
+// ended: the phones of this run know nothing of them, and three would leave no
+// room for another one for hours.
+func hangUp(ctx context.Context, st *store.Store) error {
+	for _, d := range demoDevices {
+		calls, err := st.LiveCalls(ctx, demoApp, d.id, demoUser)
+		if err != nil {
+			return err
+		}
+		for _, one := range calls {
+			if one.AnsweredBy != d.id {
+				continue // its ring ends by itself
+			}
+			if _, err := st.EndCall(ctx, demoApp, one.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -67,7 +67,11 @@ func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := secrets.install(ctx, service.store, sims); err != nil {
+	err = secrets.install(ctx, service.store, sims)
+	if err == nil && !c.NoDevices {
+		err = hangUp(ctx, service.store)
+	}
+	if err != nil {
 		return errors.Join(err, service.stopUnstarted())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -152,12 +152,19 @@ func TestDev(t *testing.T) {
 	}
 	historyHas(t, again, id)
 	invited := must[callView](t)(want[callView](t.Context(), again.backend(), http.StatusCreated, http.MethodPost, "/v1/calls", invitation(again.DemoUser, 30, "before the kill")))
+	within(t, patience, "the answer", func() bool {
+		return must[callView](t)(want[callView](t.Context(), again.backend(), http.StatusOK, http.MethodGet, "/v1/calls/"+invited.ID, nil)).Status == "active"
+	})
 	second.kill(t)
 
 	third := startDev(t, setting{}, "--data", data)
 	last := third.ready(t)
 	historyHas(t, last, id)
 	historyHas(t, last, invited.ID)
+	// The phone that talked when relay dev was killed is not found busy for hours.
+	if left := must[callView](t)(want[callView](t.Context(), last.backend(), http.StatusOK, http.MethodGet, "/v1/calls/"+invited.ID, nil)); left.Status != "ended" {
+		t.Errorf("the call that was active at the kill is %s", left.Status)
+	}
 	stopGently(t, third, filepath.Join(data, "postgres"))
 }
 
