@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -208,6 +210,54 @@ func TestConfigurationProblems(t *testing.T) {
 				t.Errorf("%v: %q does not say %q", tc.env, err, text)
 			}
 		}
+	}
+}
+
+// TestDrain: SIGTERM ends a relay within 10 s and well, though a vendor is
+// silent and a client never ends its request.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	sim, simURL, keyFile := pushKit(t)
+	s := setting{env: []string{"DATABASE_URL=" + storetest.Database(t), "RELAY_MASTER_KEY=" + newMasterKey(), "RELAY_PUSH_KIT_URL=" + simURL}}
+	s.must(t, "app", "put", "shop")
+	s.must(t, "app", "credential", "shop", "push_kit", keyFile)
+	key := strings.TrimSpace(s.must(t, "key", "create", "shop"))
+	p, url := s.serve(t)
+	register(t, caller{url, key}, "u2", "d1")
+	if err := sim.SetFaults(pushkitsim.Fault{Stall: true}); err != nil {
+		t.Fatal(err)
+	}
+	body, hold := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/calls", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+key)
+	r.Header.Set("Content-Type", "application/json")
+	cut := make(chan error, 1)
+	go func() {
+		resp, err := httpClient.Do(r)
+		if err == nil {
+			resp.Body.Close()
+		}
+		cut <- err
+	}()
+	if _, err := hold.Write([]byte(`{`)); err != nil { // taken once the request is under way
+		t.Fatal(err)
+	}
+	must[callView](t)(want[callView](t.Context(), caller{url, key}, http.StatusCreated, http.MethodPost, "/v1/calls", invitation("u2", 60, "")))
+	within(t, patience, "the wake at Push Kit", func() bool { return len(sim.Messages(tokenOf("d1"), 0)) > 0 })
+	told := time.Now()
+	p.signal(t, syscall.SIGTERM)
+	if code := p.exit(t, patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(told); took > 10*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+	_ = hold.Close() // the client waits for its own body to end
+	if err := <-cut; err == nil {
+		t.Error("the request that never ended was answered")
 	}
 }
 

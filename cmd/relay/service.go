@@ -27,6 +27,10 @@ import (
 // stop.
 const drain = 10 * time.Second
 
+// drainWakes is the part of it that the last requests to vendors have: one
+// attempt's time.
+const drainWakes = 3 * time.Second
+
 // serviceConfig is what one relay process needs.
 type serviceConfig struct {
 	databaseURL    string
@@ -73,7 +77,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 		return nil, err
 	}
 	s.dispatcher = push.New(push.Config{
-		Store: s.store, Senders: s.openSender, WakeToken: tokens.Wake, Drain: drain - 2*time.Second, Logger: c.logger, Registerer: registry,
+		Store: s.store, Senders: s.openSender, WakeToken: tokens.Wake, Drain: drainWakes, Logger: c.logger, Registerer: registry,
 	})
 	if s.listener, err = net.Listen("tcp", c.addr); err != nil {
 		s.store.Close()
@@ -107,9 +111,13 @@ func (s *service) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		<-failed.Done()
-		deadline, cancel := context.WithTimeout(background, drain-time.Second)
+		deadline, cancel := context.WithTimeout(background, drain-drainWakes-time.Second)
 		defer cancel()
 		err := s.server.Shutdown(deadline)
+		if errors.Is(err, context.DeadlineExceeded) { // a client that is slow for so long is cut off; that is no failure of ours
+			s.config.logger.Warn("requests were cut off by the end of the drain")
+			err = s.server.Close()
+		}
 		s.dispatcher.Close()
 		s.apns.Close()
 		stop() // the heartbeat goes on until here: what is under way stays ours
