@@ -69,6 +69,9 @@ func TestRegionAtInvitation(t *testing.T) {
 				t.Errorf("%s: %v, want %v", e, err, want)
 			}
 		}
+		if err := s.call.Report(s.leg("d1").ID, call.Report{Seq: 1, Event: call.ReportMuted}, "", s.tick()); !errors.Is(err, want) {
+			t.Errorf("a seq that comes late: %v, want %v", err, want)
+		}
 		s.wantLegs(map[string]call.LegStatus{"d1": call.LegSkipped, "d2": call.LegWaking})
 	}
 }

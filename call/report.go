@@ -106,7 +106,10 @@ func (c *Call) Report(leg uuid.UUID, r Report, gate Reason, now time.Time) error
 		return ErrNotFound
 	}
 	if r.Seq <= l.LastSeq {
-		return nil
+		if l.Status.Open() {
+			return nil
+		}
+		return regionError(l.Reason) // a device that the gate refused gets the same answer to all its reports
 	}
 	l.LastSeq = r.Seq
 	if !l.Status.Open() {
