@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -87,12 +88,16 @@ func (s *Store) CreateCall(ctx context.Context, in Invite) (call.Call, error) {
 // ErrInProgress, ErrBusy, ErrUnavailable.
 func (s *Store) DialCall(ctx context.Context, in Dial) (call.Call, error) {
 	return s.begin(ctx, beginning{
-		userID: in.UserID, deviceID: in.DeviceID, scope: "device:" + in.DeviceID, key: in.ClientID, hash: in.BodyHash,
+		userID: in.UserID, deviceID: in.DeviceID, scope: dialScope(in.DeviceID, in.UserID), key: in.ClientID, hash: in.BodyHash,
 		call: call.Call{
 			AppID: in.AppID, Direction: call.Outgoing, ClientID: in.ClientID, Caller: call.Party{UserID: in.UserID}, Callee: in.Callee, Media: in.Media,
 		},
 	})
 }
+
+// dialScope is the scope of a device's client ids. The user belongs to it: an
+// install that changed accounts must not be answered with the last one's call.
+func dialScope(deviceID, userID string) string { return fmt.Sprintf("device:%q:%q", deviceID, userID) }
 
 func (s *Store) begin(ctx context.Context, in beginning) (call.Call, error) {
 	c, err := s.begins.do(ctx, in)

@@ -290,3 +290,25 @@ func TestPoisonedDeadline(t *testing.T) {
 		t.Errorf("swept %d, %v", n, err)
 	}
 }
+
+// TestForgotten: a call that no process was there to end for days is ended all
+// the same, as when all of them were stopped in the middle of its ring.
+func TestForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	phone(t, r.Store, "u2", "d1")
+	c := create(t, r.Store, invite("u2"))
+	old := store.NewID(r.Now().Add(-50 * time.Hour))
+	r.exec(t, `WITH legs_moved AS (UPDATE legs SET call_id = $1 WHERE call_id = $2), events_moved AS (UPDATE events SET call_id = $1 WHERE call_id = $2)
+		UPDATE calls SET id = $1, created_at = created_at - interval '50 h', expires_at = expires_at - interval '50 h', deadline_at = deadline_at - interval '50 h'
+		WHERE id = $2`, old, c.ID)
+	if n, err := r.SweepDeadlines(t.Context()); err != nil || n != 0 {
+		t.Fatalf("the sweep of every moment looked for days: %d, %v", n, err)
+	}
+	if err := r.SweepForgotten(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now := look(t, r.Store, old); now.EndReason != call.EndMissed || now.Legs[0].Status.Open() {
+		t.Errorf("the call is %s, %s; its leg %s", now.Status, now.EndReason, now.Legs[0].Status)
+	}
+}

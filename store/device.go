@@ -256,7 +256,7 @@ func (s *Store) readDevices(ctx context.Context, q querier, appID, where, what s
 	created := map[string][2]time.Time{}
 	b := &pgx.Batch{}
 	queueTenants(b, []string{appID}, tenants)
-	b.Queue(`SELECT `+deviceColumns+` FROM devices d WHERE d.app_id = @app AND d.deleted_at IS NULL AND `+where+` ORDER BY d.device_id`,
+	b.Queue(`SELECT `+deviceColumns+` FROM devices d WHERE d.app_id = @app AND d.deleted_at IS NULL AND `+where+` ORDER BY d.device_id COLLATE "C"`,
 		pgx.NamedArgs{"app": appID, "what": what, "recent": floorID(now.Add(-longestCall - time.Hour))}).Query(func(rows pgx.Rows) (err error) {
 		devices, err = pgx.CollectRows(rows, scanDevice)
 		return err

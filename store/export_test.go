@@ -28,6 +28,9 @@ func (s *Store) InHand(leg uuid.UUID) bool { return s.inHand(leg) }
 // Beat renews the heartbeat once.
 func (s *Store) Beat(ctx context.Context) error { return s.beat(ctx) }
 
+// SweepForgotten ends what was forgotten.
+func (s *Store) SweepForgotten(ctx context.Context) error { return s.sweepForgotten(ctx) }
+
 // Clean forgets what is old.
 func (s *Store) Clean(ctx context.Context) error { return s.clean(ctx) }
 

@@ -149,6 +149,26 @@ func TestKeyReused(t *testing.T) {
 	}
 }
 
+// TestDialByAnotherAccount: an install that changed accounts is not answered
+// with the last one's call.
+func TestDialByAnotherAccount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	phone(t, r.Store, "u2", "d1")
+	first, err := r.DialCall(t.Context(), outgoing("u2", "d1", "same"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.EndCall(t.Context(), app, first.ID); err != nil {
+		t.Fatal(err)
+	}
+	phone(t, r.Store, "u3", "d1")
+	second, err := r.DialCall(t.Context(), outgoing("u3", "d1", "same"))
+	if err != nil || second.ID == first.ID || second.Caller.UserID != "u3" {
+		t.Errorf("call %s of %s, %v", second.ID, second.Caller.UserID, err)
+	}
+}
+
 // TestOldKey: after 24 h a key means another call, and the row goes some time.
 func TestOldKey(t *testing.T) {
 	t.Parallel()

@@ -41,6 +41,7 @@ func (s *Store) Run(ctx context.Context) error {
 		_, err := s.SweepDeadlines(ctx)
 		return err
 	})
+	every(time.Hour, "forgotten calls", s.sweepForgotten)
 	every(time.Hour, "partitions", s.MakePartitions)
 	every(time.Minute, "cleaning", s.clean)
 	return g.Wait()

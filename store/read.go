@@ -47,7 +47,7 @@ func (s *Store) readLegs(ctx context.Context, calls []call.Call) error {
 	low, high := span(ids)
 	rows, err := s.pool.Query(ctx, `SELECT `+legColumns+` FROM legs l
 		WHERE l.app_id = ANY($1) AND l.call_id = ANY($2) AND l.call_id BETWEEN $3 AND $4
-		ORDER BY l.call_id, l.device_id`, apps, ids, low, high)
+		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high)
 	if err != nil {
 		return translate(err)
 	}

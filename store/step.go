@@ -158,7 +158,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 		return err
 	})
 	b.Queue(`SELECT `+legColumns+` FROM legs l WHERE l.app_id = ANY($1) AND l.call_id = ANY($2) AND l.call_id BETWEEN $3 AND $4
-		ORDER BY l.call_id, l.device_id`, apps, ids, low, high).Query(func(rows pgx.Rows) error {
+		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high).Query(func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, scanLeg)
 		for _, l := range found {
 			if u := load.calls[l.callID]; u != nil {

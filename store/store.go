@@ -193,6 +193,15 @@ func (s *Store) Close() {
 // Now is the database's time, reckoned from when it was last read.
 func (s *Store) Now() time.Time { return s.clock.now() }
 
+// ReadNow asks the database for its time. What is compared with times that the
+// database stamped needs it: Now may be behind by the length of a commit.
+//
+// Errors: ErrUnavailable.
+func (s *Store) ReadNow(ctx context.Context) (now time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now)
+	return now.UTC(), translate(err)
+}
+
 // clock follows the database's clock between two readings of it, by this
 // machine's monotonic clock: a wrong or stepped local time does not matter.
 type clock struct {

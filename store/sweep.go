@@ -27,7 +27,21 @@ type due struct {
 // processes may sweep: each change is made under its call's lock, and what is
 // done already stays as it is.
 func (s *Store) SweepDeadlines(ctx context.Context) (int, error) {
-	recent := floorID(s.Now().Add(-longestCall - time.Hour))
+	return s.sweep(ctx, floorID(s.Now().Add(-longestCall-time.Hour)))
+}
+
+// sweepForgotten ends the calls that no process was there to end within a day
+// of their beginning. It looks into every partition, so it is not done often.
+func (s *Store) sweepForgotten(ctx context.Context) error {
+	for {
+		n, err := s.sweep(ctx, uuid.Nil)
+		if err != nil || n < sweepMost {
+			return err
+		}
+	}
+}
+
+func (s *Store) sweep(ctx context.Context, recent uuid.UUID) (int, error) {
 	calls, callsErr := s.query(ctx, `
 		SELECT app_id, id AS call_id, id AS leg_id FROM calls
 		WHERE deadline_at <= clock_timestamp() AND id >= $1
