@@ -2,8 +2,10 @@ package api
 
 import (
 	"crypto/sha256"
+	"errors"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/pushwake/relay/call"
@@ -136,11 +138,19 @@ func (s *server) reportCall(w http.ResponseWriter, r *http.Request, p Leg) error
 	if err != nil {
 		return err
 	}
-	reports, err := decodeReports(body)
+	reports, many, err := decodeReports(body)
 	if err != nil {
 		return err
 	}
 	out, err := s.Store.ReportLeg(r.Context(), p.party(r), reports)
+	var refused *store.ReportError
+	if errors.As(err, &refused) {
+		pointer := ""
+		if many {
+			pointer = "/reports/" + strconv.Itoa(refused.Index)
+		}
+		return &refusedReport{refused, pointer}
+	}
 	if err != nil {
 		return err
 	}
@@ -151,23 +161,23 @@ func (s *server) reportCall(w http.ResponseWriter, r *http.Request, p Leg) error
 	}{out.LastSeq, renderLeg(out.Leg), renderForDevice(out.Call, out.Leg)})
 }
 
-// decodeReports reads {"reports": [...]}, or one report alone.
-func decodeReports(body []byte) ([]call.Report, error) {
+// decodeReports reads {"reports": [...]}, or one report alone; many says which.
+func decodeReports(body []byte) (reports []call.Report, many bool, err error) {
 	f, err := decode(body)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if _, many := f.raw["reports"]; !many {
+	if _, many = f.raw["reports"]; !many {
 		one := decodeReport(f)
-		return []call.Report{one}, f.done()
+		return []call.Report{one}, false, f.done()
 	}
 	items := f.list("reports", 1, mostReports)
-	reports := make([]call.Report, len(items))
+	reports = make([]call.Report, len(items))
 	for i, item := range items {
 		reports[i] = decodeReport(item)
 		item.unknown()
 	}
-	return reports, f.done()
+	return reports, true, f.done()
 }
 
 func decodeReport(f *fields) call.Report {

@@ -47,7 +47,7 @@ func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) 
 		return err
 	}
 	out := renderDevice(d)
-	token, expires, err := s.Tokens.Device(p.AppID, p.UserID, p.DeviceID, s.Store.Now())
+	token, expires, err := s.Tokens.Device(p.AppID, p.UserID, p.DeviceID, d.UpdatedAt)
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,12 @@ func (s *server) createDeviceToken(w http.ResponseWriter, r *http.Request, p Bac
 	if err := f.done(); err != nil {
 		return err
 	}
-	token, expires, err := s.Tokens.Device(p.AppID, user, device, s.Store.Now())
+	// A log-out a moment ago must not be later than this.
+	now, err := s.Store.ReadNow(r.Context())
+	if err != nil {
+		return err
+	}
+	token, expires, err := s.Tokens.Device(p.AppID, user, device, now)
 	if err != nil {
 		return err
 	}

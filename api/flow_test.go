@@ -69,7 +69,8 @@ func TestInviteToHangUp(t *testing.T) {
 	ringing := report(1, "ringing")
 	r.ask(app, "POST", path+"/reports", object{"reports": []any{ringing}}).want(200).has("ringing", "call", "status").has(1.0, "last_seq")
 	r.ask(app, "POST", path+"/reports", ringing).want(200).has(1.0, "last_seq")
-	r.ask(app, "POST", path+"/reports", report(1, "held")).refused(409, api.CodeSeqConflict)
+	r.ask(app, "POST", path+"/reports", report(1, "held")).refused(409, api.CodeSeqConflict).has("", "errors", 0, "pointer")
+	r.ask(app, "POST", path+"/reports", object{"reports": []any{ringing, report(1, "held")}}).refused(409, api.CodeSeqConflict).has("/reports/1", "errors", 0, "pointer")
 	r.ask(app, "POST", path+"/confirm", object{"source": "connection", "vendor_call_id": "other"}).want(200).has("stop", "verdict").has("duplicate", "reason").has(0.0, "expires_in_ms")
 	r.ask(app, "POST", path+"/reports", object{"reports": []any{report(2, "answered", object{"media": "voice"}), report(3, "active"), report(4, "muted")}}).
 		want(200).has("active", "call", "status").has("d1", "call", "answered_by").has("voice", "leg", "media")
@@ -315,4 +316,18 @@ func TestRegionAtConfirm(t *testing.T) {
 	r.ask(r.jwt("u2", "d1"), "POST", "/v1/device/calls/"+id+"/confirm", object{"source": "push"}).refused(403, api.CodeRegionNotSupported)
 	r.ask(r.jwt("u2", "d1"), "POST", "/v1/device/calls/"+id+"/reports", report(1, "ringing")).refused(403, api.CodeRegionNotSupported)
 	r.ask(r.backend, "GET", "/v1/calls/"+id, nil).want(200).has("ended", "status").has("region_not_supported", "legs", 0, "reason")
+}
+
+// TestTokenAfterLogOut: a token minted after a log-out is newer than it, however
+// soon it comes.
+func TestTokenAfterLogOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	own := phone("", "")
+	delete(own, "user_id")
+	for range 100 {
+		token := r.ask(r.backend, "POST", "/v1/device-tokens", object{"user_id": "u2", "device_id": "d1"}).want(201).text("token")
+		r.ask(token, "PUT", "/v1/device", own).want(200)
+		r.ask(token, "DELETE", "/v1/device", nil).want(204)
+	}
 }

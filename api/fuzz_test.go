@@ -55,7 +55,7 @@ func FuzzDecodeReports(f *testing.F) {
 	seed(f, `{"reports": [{"seq": 1, "event": "ringing", "at": "2026-11-23T09:00:00.000Z"}, {"seq": 2, "event": "answered", "media": "voice", "at": "2026-11-23T09:00:00+08:00"}]}`,
 		`{"seq": 3, "event": "not_reported", "at": "2026-11-23T09:00:00Z", "error_reason": "voip_call_exists", "error_code": 1007200003, "failure_cause": "route_busy"}`)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		reports, err := api.DecodeReports(body)
+		reports, _, err := api.DecodeReports(body)
 		check(t, body, err)
 		if err != nil {
 			return

@@ -74,6 +74,14 @@ func invalid(pointer, detail string) error {
 	return &invalidError{[]fieldError{{pointer, detail}}}
 }
 
+// refusedReport points at the report that was refused.
+type refusedReport struct {
+	*store.ReportError
+	pointer string
+}
+
+func (e *refusedReport) Unwrap() error { return e.ReportError }
+
 // problemKind is how an error is told.
 type problemKind struct {
 	err    error
@@ -138,9 +146,10 @@ func problemOf(err error) problem {
 	}
 	k := problemKinds[i]
 	p := problem{Status: k.status, Code: k.code, Title: k.title, Detail: k.err.Error()}
-	var refused *store.ReportError
+	var refused *refusedReport
 	if errors.As(err, &refused) {
 		p.Detail = refused.Error() + "; the reports before it stand, the ones after it were not applied"
+		p.Errors = []fieldError{{Pointer: refused.pointer, Detail: k.err.Error()}}
 	}
 	return p
 }

@@ -89,7 +89,7 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 	if about.err != nil {
 		p := problemOf(about.err)
 		attrs = append(attrs, slog.String("code", string(p.Code)))
-		if status >= 500 {
+		if status >= 500 && r.Context().Err() == nil { // else the client left; nobody is to blame
 			level = slog.LevelError
 			attrs = append(attrs, slog.Any("error", about.err))
 		}
