@@ -59,7 +59,8 @@ type confirmJSON struct {
 	VendorCallID *string      `json:"vendor_call_id"`
 	Verdict      call.Verdict `json:"verdict"`
 	Reason       *string      `json:"reason"`
-	Region       *regionJSON  `json:"region"`
+	Region       *regionJSON  `json:"region"` // what the gate knew, where it was asked
+	Rules        *string      `json:"rules"`  // by which it judged
 }
 
 type reportJSON struct {
@@ -72,6 +73,8 @@ type reportJSON struct {
 	ErrorCode    *int64             `json:"error_code"`
 	FailureCause *call.FailureCause `json:"failure_cause"`
 	Refused      *string            `json:"refused"`
+	Region       *regionJSON        `json:"region"`
+	Rules        *string            `json:"rules"`
 }
 
 type eventJSON struct {
@@ -125,10 +128,7 @@ func (s *server) renderEntry(e store.Entry) entryJSON {
 		c := e.Confirm
 		out.Type = "confirm"
 		out.Confirm = &confirmJSON{Source: c.Source, VendorCallID: orNull(c.VendorCallID), Verdict: c.Verdict, Reason: orNull(c.Reason)}
-		if c.Region != nil {
-			region := renderRegion(*c.Region)
-			out.Confirm.Region = &region
-		}
+		out.Confirm.Region, out.Confirm.Rules = renderGate(c.Gate)
 		out.Advice = orNull(call.Reason(c.Reason).Advice())
 	case e.Report != nil:
 		r := e.Report
@@ -140,6 +140,7 @@ func (s *server) renderEntry(e store.Entry) entryJSON {
 		if r.ErrorCode != 0 {
 			out.Report.ErrorCode = &r.ErrorCode
 		}
+		out.Report.Region, out.Report.Rules = renderGate(r.Gate)
 	default:
 		out.Type = "event"
 		out.Event = &eventJSON{Type: e.Event.Type, CallSeq: e.Event.Seq, Status: e.Call.Status, EndReason: orNull(e.Call.EndReason)}
@@ -161,6 +162,15 @@ func renderDecision(d call.Decision) *decisionJSON {
 		out.Tokens[name] = tokenJSON{t.State}
 	}
 	return out
+}
+
+// renderGate is nothing where the gate was not asked.
+func renderGate(g *store.Gate) (*regionJSON, *string) {
+	if g == nil {
+		return nil, nil
+	}
+	region := renderRegion(g.Region)
+	return &region, orNull(g.RulesVersion)
 }
 
 func renderAttempt(a store.Attempt) *attemptJSON {

@@ -92,14 +92,14 @@ func (u *underLock) gate(l *call.Leg, p Party) (call.Reason, []byte, error) {
 		u.writes.regions = append(u.writes.regions, regionWrite{p.AppID, p.DeviceID, seen})
 	}
 	decision := u.tenant.rules.Gate(device, u.now)
-	region, err := json.Marshal(recordRegion(decision.Region))
+	evidence, err := json.Marshal(gateRecord{recordRegion(decision.Region), decision.RulesVersion})
 	if err != nil {
 		return "", nil, err
 	}
 	if !decision.Reason.Region() {
 		decision.Reason = "" // the kind of device was judged at the invitation
 	}
-	return decision.Reason, region, nil
+	return decision.Reason, evidence, nil
 }
 
 // ipFresh is how old the evidence of an address may be before it is written anew.

@@ -230,7 +230,7 @@ func TestTimeline(t *testing.T) {
 		}
 		if f := e.Confirm; f != nil {
 			parts++
-			line += fmt.Sprintf("confirm %s %s in %s", f.VendorCallID, f.Verdict, f.Region.Country)
+			line += fmt.Sprintf("confirm %s %s in %s", f.VendorCallID, f.Verdict, f.Gate.Region.Country)
 		}
 		if p := e.Report; p != nil {
 			parts++

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -79,6 +80,31 @@ type decisionRecord struct {
 	Connected     bool                               `json:"connected,omitempty"`
 	AliveIncoming int                                `json:"alive_incoming"`
 	AliveOutgoing int                                `json:"alive_outgoing"`
+}
+
+// gateRecord is what the gate knew at a confirm or a report, and by which rules
+// it judged.
+type gateRecord struct {
+	regionRecord
+	Rules string `json:"rules,omitempty"` // "" in rows of the first schema
+}
+
+// Gate is the evidence by which a confirm or a report was let through or not.
+type Gate struct {
+	Region       call.RegionVerdict
+	RulesVersion string // "" where it was not kept
+}
+
+// readGate reads a gate's record; nil where the gate was not asked.
+func readGate(data []byte) (*Gate, error) {
+	if data == nil {
+		return nil, nil
+	}
+	var r gateRecord
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("evidence of the gate: %w", err)
+	}
+	return &Gate{r.verdict(), r.Rules}, nil
 }
 
 func recordRegion(v call.RegionVerdict) regionRecord {

@@ -76,17 +76,18 @@ func (w *writes) queueReports(b *pgx.Batch) {
 	if len(rows) == 0 {
 		return
 	}
-	b.Queue(`INSERT INTO reports (app_id, call_id, leg_id, seq, received_at, body, refused)
-		SELECT app_id, call_id, leg_id, seq, received_at, body, nullif(refused, '')
-		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::text[], $7::text[])
-		AS q (app_id, call_id, leg_id, seq, received_at, body, refused)`,
+	b.Queue(`INSERT INTO reports (app_id, call_id, leg_id, seq, received_at, body, refused, region)
+		SELECT app_id, call_id, leg_id, seq, received_at, body, nullif(refused, ''), region::json
+		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::text[], $7::text[], $8::text[])
+		AS q (app_id, call_id, leg_id, seq, received_at, body, refused, region)`,
 		column(rows, func(r *reportWrite) string { return r.appID }),
 		column(rows, func(r *reportWrite) uuid.UUID { return r.callID }),
 		column(rows, func(r *reportWrite) uuid.UUID { return r.legID }),
 		column(rows, func(r *reportWrite) int64 { return r.seq }),
 		column(rows, func(r *reportWrite) time.Time { return r.at }),
 		column(rows, func(r *reportWrite) string { return r.body }),
-		column(rows, func(r *reportWrite) string { return r.refused }))
+		column(rows, func(r *reportWrite) string { return r.refused }),
+		column(rows, func(r *reportWrite) *string { return textOrNull(r.region) }))
 }
 
 // queueTokens marks refused tokens, unless the device has registered another

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -215,5 +216,28 @@ func TestEvidenceAges(t *testing.T) {
 	l := legOf(t, create(t, r.Store, invite("u2")), "said")
 	if l.Reason != call.ReasonRegionUnknown || len(l.Decision.Region.Signals) != 1 || l.Decision.Region.Signals[0].Use != call.UseStale {
 		t.Errorf("the leg's decision: %+v", l.Decision)
+	}
+}
+
+// TestGateOfReport: an app that reports without a confirm asks the gate too, and
+// the timeline shows what it knew.
+func TestGateOfReport(t *testing.T) {
+	t.Parallel()
+	for country, want := range map[string]error{"CN": nil, "HK": call.ErrRegionNot} {
+		r := newRig(t)
+		phone(t, r.Store, "u2", "d1")
+		c := create(t, r.Store, invite("u2"))
+		phone(t, r.Store, "u2", "d1", inCountry(call.FromBackend, country))
+		if _, err := say(t, r.Store, c, "d1", said(1, call.ReportRinging)); !errors.Is(err, want) {
+			t.Errorf("in %s: %v, want %v", country, err, want)
+		}
+		_, entries, err := r.Timeline(t.Context(), app, c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(entries, func(e store.Entry) bool { return e.Report != nil })
+		if g := entries[i].Report.Gate; g == nil || g.Region.Country != country || len(g.Region.Signals) == 0 || g.RulesVersion == "" {
+			t.Errorf("in %s the report's gate is %+v", country, g)
+		}
 	}
 }

@@ -63,8 +63,9 @@ func (u *underLock) report(l *call.Leg, p Party, r call.Report) error {
 		return verdictOf(kept.refused)
 	}
 	var gate call.Reason
+	var evidence []byte
 	if r.Seq > l.LastSeq && r.Event.Admits() {
-		if gate, _, err = u.gate(l, p); err != nil {
+		if gate, evidence, err = u.gate(l, p); err != nil {
 			return err
 		}
 	}
@@ -75,7 +76,7 @@ func (u *underLock) report(l *call.Leg, p Party, r call.Report) error {
 	}
 	u.reports[key] = keptReport{string(body), refused}
 	u.writes.reports = append(u.writes.reports, reportWrite{
-		appID: p.AppID, callID: p.CallID, legID: l.ID, seq: r.Seq, at: u.now, body: string(body), refused: refused,
+		appID: p.AppID, callID: p.CallID, legID: l.ID, seq: r.Seq, at: u.now, body: string(body), refused: refused, region: evidence,
 	})
 	return verdict
 }

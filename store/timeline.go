@@ -28,18 +28,20 @@ type Entry struct {
 	Call     *call.Call
 }
 
-// ConfirmEntry is a confirm with its answer and, where the gate was asked, the
-// evidence of the region.
+// ConfirmEntry is a confirm with its answer and, where the gate was asked, its
+// evidence.
 type ConfirmEntry struct {
 	call.Confirmation
 	call.Answer
-	Region *call.RegionVerdict
+	Gate *Gate
 }
 
-// ReportEntry is a report with its verdict.
+// ReportEntry is a report with its verdict and, where the gate was asked, its
+// evidence.
 type ReportEntry struct {
 	call.Report
 	Refused string // the verdict's code, "" where it was taken
+	Gate    *Gate
 }
 
 // Timeline reads all that happened to a call, in order: each device's decision,
@@ -61,7 +63,7 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 		FROM attempts WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.attempts)
 	b.Queue(`SELECT leg_id, at, source, coalesce(vendor_call_id, ''), verdict, coalesce(reason, ''), region
 		FROM confirms WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.confirms)
-	b.Queue(`SELECT leg_id, seq, received_at, body, coalesce(refused, '')
+	b.Queue(`SELECT leg_id, seq, received_at, body, coalesce(refused, ''), region
 		FROM reports WHERE app_id = $1 AND call_id = $2 ORDER BY seq`, c.AppID, id).Query(t.reports)
 	b.Queue(`SELECT type, call_seq, at, leg_id, data FROM events WHERE app_id = $1 AND call_id = $2 AND id >= $3 ORDER BY call_seq`,
 		c.AppID, id, floorID(c.CreatedAt)).Query(t.events)
@@ -118,17 +120,10 @@ func (t *timeline) confirms(rows pgx.Rows) error {
 	var region []byte
 	_, err := pgx.ForEachRow(rows, []any{&leg, &at, &c.Source, &c.VendorCallID, &c.Verdict, &c.Reason, &region}, func() error {
 		confirm := c
-		confirm.Region = nil
-		if region != nil {
-			var r regionRecord
-			if err := json.Unmarshal(region, &r); err != nil {
-				return fmt.Errorf("region of a confirm: %w", err)
-			}
-			verdict := r.verdict()
-			confirm.Region = &verdict
-		}
+		var err error
+		confirm.Gate, err = readGate(region)
 		t.add(at, leg, Entry{Confirm: &confirm})
-		return nil
+		return err
 	})
 	return err
 }
@@ -138,13 +133,15 @@ func (t *timeline) reports(rows pgx.Rows) error {
 	var seq int64
 	var at time.Time
 	var body, refused string
-	_, err := pgx.ForEachRow(rows, []any{&leg, &seq, &at, &body, &refused}, func() error {
+	var region []byte
+	_, err := pgx.ForEachRow(rows, []any{&leg, &seq, &at, &body, &refused, &region}, func() error {
 		var r reportRecord
 		if err := json.Unmarshal([]byte(body), &r); err != nil {
 			return fmt.Errorf("a report: %w", err)
 		}
-		t.add(at, leg, Entry{Report: &ReportEntry{Report: r.report(seq), Refused: refused}})
-		return nil
+		gate, err := readGate(region)
+		t.add(at, leg, Entry{Report: &ReportEntry{Report: r.report(seq), Refused: refused, Gate: gate}})
+		return err
 	})
 	return err
 }

@@ -87,6 +87,7 @@ type reportWrite struct {
 	at      time.Time
 	body    string
 	refused string
+	region  []byte
 }
 
 type attemptWrite struct {
