@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,9 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/store"
+	"github.com/pushwake/relay/store/storetest"
 )
 
 // refs are the calls that a filter finds, page by page, newest first.
@@ -37,6 +41,25 @@ func refs(t testing.TB, s *store.Store, f store.Filter, between func()) string {
 		}
 		between()
 	}
+}
+
+// pagesOf are the calls that CallPages yields for a filter.
+func pagesOf(t testing.TB, s *store.Store, f store.Filter, between func()) string {
+	t.Helper()
+	var found []string
+	for calls, err := range s.CallPages(t.Context(), f) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(calls) == 0 || len(calls) > f.Limit {
+			t.Errorf("a page of %d of %d", len(calls), f.Limit)
+		}
+		for _, c := range calls {
+			found = append(found, c.Ref)
+		}
+		between()
+	}
+	return strings.Join(found, " ")
 }
 
 // TestHistory filters by one thing and by many.
@@ -99,9 +122,17 @@ func TestHistory(t *testing.T) {
 		{store.Filter{From: c.CreatedAt}, "O E D C"},
 		{store.Filter{To: c.CreatedAt}, "B A"},
 		{store.Filter{From: b.CreatedAt, To: c.CreatedAt}, "B"},
+		{store.Filter{From: b.CreatedAt, To: b.CreatedAt.Add(time.Microsecond)}, "B"}, // to the last digit
+		{store.Filter{From: b.CreatedAt.Add(time.Microsecond), To: c.CreatedAt}, ""},
+		{store.Filter{From: c.CreatedAt, To: b.CreatedAt}, ""},
+		{store.Filter{From: c.CreatedAt.AddDate(1, 0, 0)}, ""},
+		{store.Filter{From: c.CreatedAt.AddDate(-1, 0, 0), To: c.CreatedAt.AddDate(1, 0, 0), UserID: "u2", Media: call.Voice}, "B"},
 		{store.Filter{DeviceID: "d1", Region: "HK"}, ""}, // both of one leg
 		{store.Filter{DeviceID: "hk", Region: "HK", Reason: call.ReasonRegionNotSupported, UserID: "u2", EndReason: call.EndCompleted}, "A"},
 		{store.Filter{UserID: "u2", CallerID: "caller", Status: call.StatusEnded, Media: call.Video, Direction: call.Incoming, To: c.CreatedAt}, "A"},
+		{store.Filter{Platform: call.HarmonyOS, Region: "HK", Media: call.Video}, "A"},
+		{store.Filter{Status: call.StatusEnded, EndReason: call.EndCanceled, Media: call.Video}, ""}, // each holds for another call
+		{store.Filter{Before: c.ID, UserID: "u2"}, "B A"},
 		{store.Filter{Ref: "' OR true --"}, ""},
 	} {
 		tc.filter.AppID = app
@@ -110,19 +141,107 @@ func TestHistory(t *testing.T) {
 			if got := refs(t, r.Store, tc.filter, func() {}); got != tc.want {
 				t.Errorf("%+v: %q, want %q", tc.filter, got, tc.want)
 			}
+			if got := pagesOf(t, r.Store, tc.filter, func() {}); got != tc.want {
+				t.Errorf("%+v in one go: %q, want %q", tc.filter, got, tc.want)
+			}
 		}
 	}
 	// Every app's, as an operator sees them.
-	if got := refs(t, r.Store, store.Filter{Limit: 3}, func() {}); got != "O S E D C B A" {
-		t.Errorf("all apps: %q", got)
+	for _, limit := range []int{1, 3, 50} {
+		for filter, want := range map[store.Filter]string{{}: "O S E D C B A", {UserID: "u2", Platform: call.HarmonyOS}: "S C B A", {CallerID: "u2"}: "C"} {
+			filter.Limit = limit
+			if got := refs(t, r.Store, filter, func() {}); got != want {
+				t.Errorf("all apps, %+v: %q, want %q", filter, got, want)
+			}
+			if got := pagesOf(t, r.Store, filter, func() {}); got != want {
+				t.Errorf("all apps in one go, %+v: %q, want %q", filter, got, want)
+			}
+		}
 	}
-	if got := refs(t, r.Store, store.Filter{AppID: "nobody", Limit: 3}, func() {}); got != "" {
+	nobody := store.Filter{AppID: "nobody", Limit: 3}
+	if got := refs(t, r.Store, nobody, func() {}) + pagesOf(t, r.Store, nobody, func() {}); got != "" {
 		t.Errorf("an unknown app: %q", got)
 	}
 	// Calls that come while one turns the pages change none of them.
 	n := 0
 	if got := refs(t, r.Store, store.Filter{AppID: app, Limit: 2}, func() { n++; post(fmt.Sprint("new", n), "u3") }); got != "O E D C B A" {
 		t.Errorf("while calls came: %q", got)
+	}
+	want := "new2 new1 O E D C B A"
+	if got := pagesOf(t, r.Store, store.Filter{AppID: app, Limit: 3}, func() { n++; post(fmt.Sprint("new", n), "u3") }); got != want {
+		t.Errorf("in one go while calls came: %q, want %q", got, want)
+	}
+}
+
+// TestLongHistory reads calls of many weeks, whether the weeks have partitions
+// or not, and of apps whose calls lie between each other's.
+func TestLongHistory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	makeApp(t, r.Store, "second")
+	now := r.Now()
+	until := map[string]time.Time{app: now, "second": now.Add(-50 * 24 * time.Hour)}
+	for id, last := range until {
+		storetest.FillHistory(t, r.url, id, 100, 11*time.Hour, last)
+	}
+	if err := r.MakePartitionsFrom(t.Context(), now.AddDate(0, 0, -20), 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []store.Filter{
+		{AppID: app, Limit: 7}, {AppID: app, Limit: 200}, {Limit: 7}, {Limit: 200},
+		{AppID: app, Limit: 3, Reason: call.ReasonTokenDead}, {Limit: 3, Platform: call.IOS}, {AppID: "second", Limit: 50, DeviceID: "user7-phone"},
+		{Limit: 5, From: now.AddDate(0, 0, -60), To: now.AddDate(0, 0, -21)},
+	} {
+		want := read[string](t, r, `SELECT coalesce(string_agg(app_id || ' ' || ref, ', ' ORDER BY id DESC), '') FROM calls c
+			WHERE ($1 = '' OR app_id = $1) AND ($2::timestamptz IS NULL OR created_at >= $2) AND ($3::timestamptz IS NULL OR created_at < $3)
+			  AND ($4 || $5 || $6 = '' OR id IN (SELECT call_id FROM legs WHERE $4 IN ('', reason) AND $5 IN ('', platform) AND $6 IN ('', device_id)))`,
+			f.AppID, pgtype.Timestamptz{Time: f.From, Valid: !f.From.IsZero()}, pgtype.Timestamptz{Time: f.To, Valid: !f.To.IsZero()}, string(f.Reason), string(f.Platform), f.DeviceID)
+		var got []string
+		for calls, err := range r.CallPages(t.Context(), f) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range calls {
+				got = append(got, c.AppID+" "+c.Ref)
+				if len(c.Legs) == 0 {
+					t.Errorf("call %s came without its legs", c.Ref)
+				}
+			}
+		}
+		if want == "" || strings.Join(got, ", ") != want {
+			t.Errorf("%+v:\n%s\nwant\n%s", f, strings.Join(got, ", "), want)
+		}
+	}
+}
+
+// TestHistoryLetsGo: a reader who has enough, or who is gone, costs nothing more.
+func TestHistoryLetsGo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	storetest.FillHistory(t, r.url, app, 100, time.Second, r.Now())
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	seen := &statements{}
+	if err := r.Trace(t.Context(), seen); err != nil {
+		t.Fatal(err)
+	}
+	for range r.CallPages(ctx, store.Filter{AppID: app, Limit: 10}) {
+		break
+	}
+	if n := len(seen.take()); n != 3 { // the oldest call, a page's calls, their legs
+		t.Errorf("%d statements for one page", n)
+	}
+	pages := 0
+	for calls, err := range r.CallPages(ctx, store.Filter{AppID: app, Limit: 10}) {
+		if pages++; pages == 3 {
+			leave()
+		}
+		if (err != nil) != (pages == 4) || err != nil && (!errors.Is(err, context.Canceled) || calls != nil) {
+			t.Errorf("page %d: %d calls, %v", pages, len(calls), err)
+		}
+	}
+	if pages != 4 {
+		t.Errorf("%d pages after the reader had left with the third", pages)
 	}
 }
 

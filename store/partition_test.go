@@ -218,7 +218,15 @@ func TestFewPartitions(t *testing.T) {
 		"sweep":    {recent, func() error { _, err := r.SweepDeadlines(t.Context()); return err }},
 		"takeover": {recent, func() error { _, err := r.TakeOver(t.Context()); return err }},
 		"timeline": {recent, func() error { _, _, err := r.Timeline(t.Context(), app, old.ID); return err }},
-		"cancel":   {point, func() error { _, err := r.CancelCall(t.Context(), app, other.ID); return err }},
+		"history": {recent, func() error {
+			for _, err := range r.CallPages(t.Context(), store.Filter{AppID: app, Limit: 1, Region: "CN", From: r.Now().AddDate(0, 0, -1)}) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		"cancel": {point, func() error { _, err := r.CancelCall(t.Context(), app, other.ID); return err }},
 	} {
 		seen.take()
 		if err := tc.do(); err != nil && what != "report" {
