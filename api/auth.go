@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,8 +35,9 @@ type Leg struct {
 	LegID    uuid.UUID // of a wake's token; zero for a device JWT
 }
 
-// backend adapts a handler for VoIP backends.
-func (s *server) backend(h func(http.ResponseWriter, *http.Request, Backend) error) http.HandlerFunc {
+// backend adapts a handler for VoIP backends. types are what it answers with
+// where that is not JSON.
+func (s *server) backend(h func(http.ResponseWriter, *http.Request, Backend) error, types ...string) http.HandlerFunc {
 	return s.open(func(w http.ResponseWriter, r *http.Request) error {
 		k, err := s.key(r, store.BackendKey)
 		if err != nil {
@@ -45,11 +45,12 @@ func (s *server) backend(h func(http.ResponseWriter, *http.Request, Backend) err
 		}
 		s.known(r, "backend", k.AppID)
 		return h(w, r, Backend{AppID: k.AppID})
-	})
+	}, types...)
 }
 
-// admin adapts a handler for operators.
-func (s *server) admin(h func(http.ResponseWriter, *http.Request, Admin) error) http.HandlerFunc {
+// admin adapts a handler for operators. types are what it answers with where
+// that is not JSON.
+func (s *server) admin(h func(http.ResponseWriter, *http.Request, Admin) error, types ...string) http.HandlerFunc {
 	return s.open(func(w http.ResponseWriter, r *http.Request) error {
 		k, err := s.key(r, store.AdminKey)
 		if err != nil {
@@ -57,7 +58,7 @@ func (s *server) admin(h func(http.ResponseWriter, *http.Request, Admin) error) 
 		}
 		s.known(r, "admin", "")
 		return h(w, r, Admin{KeyID: k.ID})
-	})
+	}, types...)
 }
 
 // device adapts a handler for app installs.
@@ -111,10 +112,14 @@ func (s *server) leg(h func(http.ResponseWriter, *http.Request, Leg) error) http
 }
 
 // open adapts a handler that needs no principal: what it returns becomes a
-// problem, and what it is sent must be something that it can answer.
-func (s *server) open(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// problem, and what it is asked for must be something that it has: JSON, where no
+// types are named.
+func (s *server) open(h func(http.ResponseWriter, *http.Request) error, types ...string) http.HandlerFunc {
+	if len(types) == 0 {
+		types = []string{"application/json", "application/problem+json"}
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := acceptable(r); err != nil {
+		if err := acceptable(r, types); err != nil {
 			s.fail(w, r, err)
 			return
 		}
@@ -159,22 +164,6 @@ func bearer(r *http.Request) (string, error) {
 		return "", errUnauthenticated
 	}
 	return strings.TrimSpace(text), nil
-}
-
-// acceptable refuses what will not take the JSON that is all we have. The
-// operations' own formats are served whatever is asked for.
-func acceptable(r *http.Request) error {
-	accept := r.Header.Values("Accept")
-	if len(accept) == 0 || !strings.HasPrefix(r.URL.Path, "/v1/") {
-		return nil
-	}
-	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
-		kind, _, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if slices.Contains([]string{"*/*", "application/*", "application/json", "application/problem+json"}, strings.ToLower(strings.TrimSpace(kind))) {
-			return nil
-		}
-	}
-	return errNotAcceptable
 }
 
 // keyCacheFor is how long a key that was good is taken for good: a revoked one

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/store"
@@ -21,7 +22,7 @@ const (
 	CodeRegionUnknown      Code = "region_unknown"          // the device's region is not known
 	CodeNotFound           Code = "not_found"               // no such thing, or another app's
 	CodeMethodNotAllowed   Code = "method_not_allowed"      // the resource has other methods; see Allow
-	CodeNotAcceptable      Code = "not_acceptable"          // only JSON is spoken here
+	CodeNotAcceptable      Code = "not_acceptable"          // the Accept header rules out what the resource has
 	CodeLostRace           Code = "lost_race"               // another device answered first
 	CodeCallEnded          Code = "call_ended"              // the call is over
 	CodeCallAnswered       Code = "call_answered"           // the call is answered already
@@ -49,7 +50,6 @@ var (
 	errUnauthenticated  = errors.New("give an API key or a token as Authorization: Bearer …")
 	errWrongPrincipal   = errors.New("this key or token is not for this resource")
 	errMethod           = errors.New("this resource does not have that method")
-	errNotAcceptable    = errors.New("answers are application/json; the Accept header rules that out")
 	errUnsupportedMedia = errors.New("send the body as Content-Type: application/json")
 	errTooLarge         = errors.New("the body is over 64 KiB")
 )
@@ -58,6 +58,13 @@ var (
 type malformedError struct{ detail string }
 
 func (e *malformedError) Error() string { return e.detail }
+
+// notAcceptableError is an Accept header that rules out all that a route has.
+type notAcceptableError struct{ types []string }
+
+func (e *notAcceptableError) Error() string {
+	return "answers are " + strings.Join(e.types, " or ") + "; the Accept header rules that out"
+}
 
 // fieldError points at one wrong field.
 type fieldError struct {
@@ -103,7 +110,6 @@ var problemKinds = []problemKind{
 	{store.ErrNotFound, http.StatusNotFound, CodeNotFound, "Not found"},
 	{call.ErrNotFound, http.StatusNotFound, CodeNotFound, "Not found"},
 	{errMethod, http.StatusMethodNotAllowed, CodeMethodNotAllowed, "Method not allowed"},
-	{errNotAcceptable, http.StatusNotAcceptable, CodeNotAcceptable, "Not acceptable"},
 	{call.ErrLostRace, http.StatusConflict, CodeLostRace, "Another device answered first"},
 	{call.ErrEnded, http.StatusConflict, CodeCallEnded, "The call has ended"},
 	{call.ErrAnswered, http.StatusConflict, CodeCallAnswered, "The call is answered"},
@@ -133,10 +139,13 @@ type problem struct {
 // our fault.
 func problemOf(err error) problem {
 	var malformed *malformedError
+	var unacceptable *notAcceptableError
 	var fields *invalidError
 	switch {
 	case errors.As(err, &malformed):
 		return problem{Status: http.StatusBadRequest, Code: CodeMalformed, Title: "Malformed request", Detail: malformed.detail}
+	case errors.As(err, &unacceptable):
+		return problem{Status: http.StatusNotAcceptable, Code: CodeNotAcceptable, Title: "Not acceptable", Detail: unacceptable.Error()}
 	case errors.As(err, &fields):
 		return problem{Status: http.StatusUnprocessableEntity, Code: CodeInvalid, Title: "Invalid request", Detail: fields.Error(), Errors: fields.fields}
 	}
