@@ -120,6 +120,7 @@ var problemKinds = []problemKind{
 	{errUnsupportedMedia, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},
 	{call.ErrMedia, http.StatusUnprocessableEntity, CodeInvalid, "Invalid request"},
 	{store.ErrKeyReused, http.StatusUnprocessableEntity, CodeKeyReused, "Idempotency key reused"},
+	{ErrStopping, http.StatusServiceUnavailable, CodeUnavailable, "Unavailable"},
 	{store.ErrBusy, http.StatusServiceUnavailable, CodeUnavailable, "Unavailable"},
 	{store.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable, "Unavailable"},
 }
@@ -163,11 +164,23 @@ func problemOf(err error) problem {
 	return p
 }
 
-// fail writes an error. It is the only place that does.
+// fail writes an error. It is the only place that does. An answer that is under
+// way is cut off instead, so that the client sees that it is not whole, and one
+// that nobody waits for is not written.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	err = causeOf(r.Context(), err)
 	p := problemOf(err)
-	p.Type, p.RequestID = "urn:relay:problem:"+string(p.Code), requestOf(r.Context()).id
-	requestOf(r.Context()).err = err
+	about := requestOf(r.Context())
+	about.err, about.status = err, p.Status
+	gone := clientsDoing(err)
+	if gone {
+		about.status = statusClientLeft
+	}
+	if gone || begun(w) {
+		about.cut = true
+		panic(http.ErrAbortHandler)
+	}
+	p.Type, p.RequestID = "urn:relay:problem:"+string(p.Code), about.id
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}

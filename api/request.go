@@ -19,7 +19,10 @@ type request struct {
 	id        string
 	principal string
 	appID     string
-	err       error
+	calls     int   // written to an export
+	err       error // how it failed
+	status    int   // which that comes to
+	cut       bool  // the answer was not sent, or not to its end
 }
 
 type requestKey struct{}
@@ -46,17 +49,16 @@ func (s *server) observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", about.id)
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, about))
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() { s.note(about, r, ww.Status(), time.Since(started)) }() // also of an answer that a panic cuts off
 		defer func() {
-			if v := recover(); v != nil {
-				if v == http.ErrAbortHandler {
-					panic(v)
-				}
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v)
+			default:
 				s.Logger.Error("panic", "request_id", about.id, "value", v)
-				if ww.Status() == 0 {
-					s.fail(ww, r, errPanic)
-				}
+				s.fail(ww, r, errPanic)
 			}
-			s.note(about, r, ww.Status(), time.Since(started))
 		}()
 		next.ServeHTTP(ww, r)
 	})
@@ -73,6 +75,9 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 	if route == "" {
 		route = "none"
 	}
+	if about.cut { // what was sent says less than what it came to
+		status = about.status
+	}
 	s.metrics.requests.WithLabelValues(route, methodLabel(r.Method), strconv.Itoa(status)).Inc()
 	s.metrics.seconds.WithLabelValues(route, methodLabel(r.Method)).Observe(took.Seconds())
 	level := slog.LevelInfo
@@ -86,13 +91,20 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 	if id := chi.URLParam(r, "call_id"); id != "" {
 		attrs = append(attrs, slog.String("call_id", id))
 	}
-	if about.err != nil {
-		p := problemOf(about.err)
-		attrs = append(attrs, slog.String("code", string(p.Code)))
-		if status >= 500 && r.Context().Err() == nil { // else the client left; nobody is to blame
-			level = slog.LevelError
-			attrs = append(attrs, slog.Any("error", about.err))
-		}
+	if about.calls > 0 {
+		attrs = append(attrs, slog.Int("calls", about.calls))
+	}
+	if about.cut {
+		attrs = append(attrs, slog.Bool("cut", true))
+	}
+	if about.err != nil && status != statusClientLeft {
+		attrs = append(attrs, slog.String("code", string(problemOf(about.err).Code)))
+	}
+	if about.err != nil && status >= statusClientLeft {
+		attrs = append(attrs, slog.Any("error", about.err))
+	}
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
 	}
 	s.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -27,6 +28,10 @@ type Config struct {
 	// any, the connection's own address is the client's.
 	TrustedProxies []netip.Prefix
 
+	// StallAfter is how long a client may read nothing of an answer that is
+	// streamed to it before it is cut off; 0 means 30 s.
+	StallAfter time.Duration
+
 	// Spec is the OpenAPI document, served as it is.
 	Spec []byte
 
@@ -46,6 +51,9 @@ type server struct {
 func New(config Config) http.Handler {
 	if config.Advice == nil {
 		config.Advice = func(call.Channel, string, int) string { return "" }
+	}
+	if config.StallAfter == 0 {
+		config.StallAfter = 30 * time.Second
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
