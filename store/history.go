@@ -53,13 +53,20 @@ func (f *Filter) ids() (low, high uuid.UUID) {
 // Errors: ErrUnavailable.
 func (s *Store) Calls(ctx context.Context, f Filter) (calls []call.Call, more bool, err error) {
 	low, high := f.ids()
-	return s.callsBetween(ctx, f, low, high)
+	if calls, more, err = s.callsBetween(ctx, f, low, high); err != nil {
+		return nil, false, err
+	}
+	return calls, more, s.readLegs(ctx, calls, briefLegColumns)
 }
 
+// legsAtOnce bounds the legs that CallPages has in memory, whatever number of
+// devices the users have.
+const legsAtOnce = 2000
+
 // CallPages reads the history from its newest call to its oldest, a page of at
-// most f.Limit calls at a time, without the decisions of the legs; an error is
-// the last that it yields. Calls that begin meanwhile are left out, and move
-// nothing.
+// most f.Limit calls at a time, without the decisions of the legs. A page is good
+// until the next one; an error is the last that is yielded. Calls that begin
+// meanwhile are left out, and move nothing.
 //
 // Each page is statements of its own: between two pages no connection is held,
 // and no snapshot grows old. A statement looks at one week, which is one
@@ -68,6 +75,34 @@ func (s *Store) Calls(ctx context.Context, f Filter) (calls []call.Call, more bo
 //
 // Errors: ErrUnavailable.
 func (s *Store) CallPages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, error] {
+	return func(yield func([]call.Call, error) bool) {
+		size := f.Limit
+		for calls, err := range s.barePages(ctx, f) {
+			for err == nil && len(calls) > 0 {
+				asked := min(size, len(calls))
+				var page []call.Call
+				if page, err = s.withLegs(ctx, calls[:asked]); err != nil {
+					break
+				}
+				if !yield(page, nil) {
+					return
+				}
+				if size = min(2*size, f.Limit); len(page) < asked {
+					size = len(page)
+				}
+				calls = calls[len(page):]
+				clear(page) // or the legs of all of calls would be in memory
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	}
+}
+
+// barePages is CallPages without legs.
+func (s *Store) barePages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, error] {
 	return func(yield func([]call.Call, error) bool) {
 		low, high := f.ids()
 		low, err := s.oldestCall(ctx, f.AppID, low, high)
@@ -82,14 +117,25 @@ func (s *Store) CallPages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, 
 				yield(nil, err)
 				return
 			}
-			if len(calls) > 0 && !yield(calls, nil) {
-				return
-			}
 			if high = week; more {
 				high = calls[len(calls)-1].ID
 			}
+			if !yield(calls, nil) {
+				return
+			}
 		}
 	}
+}
+
+// withLegs fills in the legs of the first calls, of as many as have no more than
+// legsAtOnce, but of one at least, and returns those.
+func (s *Store) withLegs(ctx context.Context, calls []call.Call) ([]call.Call, error) {
+	for ; len(calls) > 1; calls = calls[:len(calls)/2] {
+		if few, err := s.readFewLegs(ctx, calls, briefLegColumns, legsAtOnce); few || err != nil {
+			return calls, err
+		}
+	}
+	return calls, s.readLegs(ctx, calls, briefLegColumns)
 }
 
 // weekBefore is the first id of the week in which the last moment before an id
@@ -146,8 +192,7 @@ const ofLegs = ` AND EXISTS (
 	  AND (@reason = '' OR l.reason = @reason))`
 
 // callsBetween reads the newest calls that a filter chooses among those from
-// low and below high, without the decisions of their legs. more says that there
-// are others.
+// low and below high, without their legs. more says that there are others.
 func (s *Store) callsBetween(ctx context.Context, f Filter, low, high uuid.UUID) (calls []call.Call, more bool, err error) {
 	legs := ``
 	if f.DeviceID != "" || f.Platform != "" || f.Region != "" || f.Reason != "" {
@@ -184,5 +229,5 @@ func (s *Store) callsBetween(ctx context.Context, f Filter, low, high uuid.UUID)
 	if len(calls) > f.Limit {
 		calls, more = calls[:f.Limit], true
 	}
-	return calls, more, s.readLegs(ctx, calls, briefLegColumns)
+	return calls, more, nil
 }

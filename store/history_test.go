@@ -214,6 +214,35 @@ func TestLongHistory(t *testing.T) {
 	}
 }
 
+// TestHistoryOfManyDevices: pages are smaller where calls have many legs, and
+// one call is read whatever it has.
+func TestHistoryOfManyDevices(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	storetest.FillHistory(t, r.url, app, 100, time.Second, r.Now())
+	r.exec(t, `INSERT INTO legs (app_id, call_id, id, direction, device_id, user_id, platform, device_type, status, decision, enterprise, last_seq, wake_attempt, ended_at)
+		SELECT c.app_id, c.id, gen_random_uuid(), c.direction, 'more-' || n, c.callee_id, 'harmonyos', 'phone', 'skipped', '{}', false, 0, 0, c.ended_at
+		FROM calls c, generate_series(1, CASE c.ref WHEN 'r50' THEN 3000 ELSE 90 END) AS n WHERE substr(c.ref, 2)::int BETWEEN 21 AND 80`)
+	var got []string
+	for calls, err := range r.CallPages(t.Context(), store.Filter{AppID: app, Limit: 100}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		legs := 0
+		for _, c := range calls {
+			got = append(got, fmt.Sprint(c.Ref, " ", len(c.Legs)))
+			legs += len(c.Legs)
+		}
+		if legs > 2000 && len(calls) > 1 {
+			t.Errorf("%d legs of %d calls at once", legs, len(calls))
+		}
+	}
+	want := read[string](t, r, `SELECT string_agg(ref || ' ' || (SELECT count(*) FROM legs l WHERE l.call_id = c.id), ', ' ORDER BY id DESC) FROM calls c`)
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got\n%v\nwant\n%v", got, want)
+	}
+}
+
 // TestHistoryLetsGo: a reader who has enough, or who is gone, costs nothing more.
 func TestHistoryLetsGo(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,8 +36,15 @@ func (s *Store) Call(ctx context.Context, appID string, id uuid.UUID) (call.Call
 
 // readLegs fills in the legs of calls: legColumns, or what is left of them.
 func (s *Store) readLegs(ctx context.Context, calls []call.Call, columns string) error {
+	_, err := s.readFewLegs(ctx, calls, columns, math.MaxInt)
+	return err
+}
+
+// readFewLegs is readLegs where the calls have so many legs at most; else it
+// reads none of them.
+func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, columns string, most int) (few bool, err error) {
 	if len(calls) == 0 {
-		return nil
+		return true, nil
 	}
 	byID := make(map[uuid.UUID]*call.Call, len(calls))
 	ids := make([]uuid.UUID, len(calls))
@@ -49,15 +57,25 @@ func (s *Store) readLegs(ctx context.Context, calls []call.Call, columns string)
 		WHERE l.app_id = ANY($1) AND l.call_id = ANY($2) AND l.call_id BETWEEN $3 AND $4
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high)
 	if err != nil {
-		return translate(err)
+		return false, translate(err)
 	}
-	legs, err := pgx.CollectRows(rows, scanLeg)
-	for _, l := range legs {
+	defer rows.Close()
+	for n := 1; rows.Next(); n++ {
+		if n > most {
+			for i := range calls {
+				calls[i].Legs = nil
+			}
+			return false, nil
+		}
+		l, err := scanLeg(rows)
+		if err != nil {
+			return false, translate(err)
+		}
 		if c := byID[l.callID]; c != nil {
 			c.Legs = append(c.Legs, l.Leg)
 		}
 	}
-	return translate(err)
+	return true, translate(rows.Err())
 }
 
 // LiveCalls reads the calls that are alive on a device for its user, oldest
