@@ -9,9 +9,9 @@ FUZZ = \
 	./call:FuzzEncode ./call:FuzzParseVersion ./call:FuzzCountryOfPhone \
 	./push/apns:FuzzParseAnswer ./push/apns:FuzzBuild \
 	./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
-	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm
+	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDefuse
 
-.PHONY: test lint race fuzz bench postgres build
+.PHONY: test lint race fuzz bench bench-invite bench-export postgres build
 
 test: lint postgres race fuzz
 

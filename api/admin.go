@@ -16,8 +16,7 @@ func renderForAdmin(c call.Call) callJSON {
 // adminListCalls is GET /v1/admin/calls: the history over all apps.
 func (s *server) adminListCalls(w http.ResponseWriter, r *http.Request, _ Admin) error {
 	q := queryOf(r)
-	app := q.text("app_id")
-	f, err := q.filter(app)
+	f, err := q.page(q.text("app_id"))
 	if err != nil {
 		return err
 	}

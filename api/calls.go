@@ -106,7 +106,7 @@ func decodeCaller(f *fields) call.Party {
 
 // listCalls is GET /v1/calls: the history.
 func (s *server) listCalls(w http.ResponseWriter, r *http.Request, p Backend) error {
-	f, err := queryOf(r).filter(p.AppID)
+	f, err := queryOf(r).page(p.AppID)
 	if err != nil {
 		return err
 	}

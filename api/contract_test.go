@@ -37,6 +37,8 @@ var documentRouter = sync.OnceValues(func() (routers.Router, error) {
 	return legacy.NewRouter(doc)
 })
 
+const ndjson = "application/x-ndjson"
+
 // witness looks at every exchange of the tests: the answer must be one that the
 // document describes; what the document refuses, the server must refuse; what
 // the document allows, the server may refuse only for a listed reason.
@@ -103,6 +105,12 @@ func (w *witness) judge(r *http.Request, sent []byte, resp *http.Response, got [
 	}
 	refused := openapi3filter.ValidateRequest(r.Context(), in)
 	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: resp.StatusCode, Header: resp.Header, Options: in.Options}
+	if resp.Header.Get("Content-Type") == ndjson {
+		out.Options = &openapi3filter.Options{ExcludeResponseBody: true, IncludeResponseStatus: true}
+		if err := linesAsDocumented(route, got); err != nil {
+			w.t.Errorf("%s: the lines are not as documented: %v", what, err)
+		}
+	}
 	out.SetBodyBytes(got)
 	if err := openapi3filter.ValidateResponse(r.Context(), out); err != nil {
 		w.t.Errorf("%s: the answer is not as documented: %v\n%s", what, err, got)
@@ -115,6 +123,22 @@ func (w *witness) judge(r *http.Request, sent []byte, resp *http.Response, got [
 			w.t.Errorf("%s: the document allows what the server refuses with %q\n%s", what, left, sent)
 		}
 	}
+}
+
+// linesAsDocumented validates the lines of an answer in NDJSON, of which the
+// document describes one.
+func linesAsDocumented(route *routers.Route, body []byte) error {
+	lines := []any{}
+	for line := range bytes.Lines(body) {
+		var v any
+		if err := json.Unmarshal(line, &v); err != nil {
+			return err
+		}
+		lines = append(lines, v)
+	}
+	all := openapi3.NewArraySchema()
+	all.Items = route.Operation.Responses.Status(http.StatusOK).Value.Content[ndjson].Schema
+	return all.VisitJSON(lines, openapi3.VisitAsResponse(), openapi3.EnableJSONSchema2020())
 }
 
 // beyondSchema lists why the server may refuse what the document allows, by the

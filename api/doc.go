@@ -11,5 +11,6 @@
 // without. Nobody sees another app's rows: they are not found.
 //
 // It promises that bad input never gives a 5xx, that a 2xx is given only after
-// the commit, and that every error is one of Codes.
+// the commit, that every error is one of Codes, and that an answer which came to
+// its end is whole: a stream that fails on the way is cut off.
 package api

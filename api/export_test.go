@@ -6,6 +6,7 @@ var (
 	DecodeReports      = decodeReports
 	DecodeRegistration = decodeRegistration
 	DecodeConfirm      = decodeConfirm
+	Defuse             = defuse
 )
 
 // ErrorCode is the code by which a client is told of an error, and the pointers

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -59,7 +61,40 @@ type rig struct {
 	tokens                  *api.Tokens
 	vendor                  vendor
 	client                  *http.Client
+	log                     *journal
 	backend, foreign, admin string // keys
+}
+
+// stallAfter is when a rig's API gives a client up that does not read.
+const stallAfter = 2 * time.Second
+
+// journal is what a rig's API has logged.
+type journal struct {
+	mu    sync.Mutex
+	lines []object
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	o := object{}
+	if err := json.Unmarshal(line, &o); err != nil {
+		return 0, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, o)
+	return len(line), nil
+}
+
+// of is the line of a request; nil before it has one.
+func (j *journal) of(requestID string) object {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, line := range j.lines {
+		if line["request_id"] == requestID {
+			return line
+		}
+	}
+	return nil
 }
 
 var masterKey = bytes.Repeat([]byte("m"), store.MasterKeyBytes)
@@ -95,12 +130,21 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 			t.Errorf("the store's work: %v", err)
 		}
 	})
-	server := httptest.NewServer(api.New(api.Config{
-		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI,
+	r.log = &journal{}
+	server := httptest.NewUnstartedServer(api.New(api.Config{
+		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI, StallAfter: stallAfter, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
 		Advice: func(_ call.Channel, code string, status int) string {
 			return pushkit.Explain(push.Answer{Code: code, Status: status})
 		},
 	}))
+	// An answer waits for its client, and not in the kernel.
+	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if err := c.(*net.TCPConn).SetWriteBuffer(16 << 10); err != nil {
+			t.Error(err)
+		}
+		return ctx
+	}
+	server.Start()
 	t.Cleanup(server.Close)
 	r.url, r.client = server.URL, &http.Client{Transport: &witness{t, server.Client().Transport}, Timeout: time.Minute}
 	r.install(app)
@@ -207,7 +251,7 @@ func (r *rig) ask(bearer, method, path string, body any, headers ...string) answ
 	if a.body, err = io.ReadAll(resp.Body); err != nil {
 		r.t.Error(err)
 	}
-	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
+	if kind := resp.Header.Get("Content-Type"); strings.Contains(kind, "json") && kind != ndjson && method != http.MethodHead {
 		if err := json.Unmarshal(a.body, &a.object); err != nil {
 			r.t.Errorf("%s: %v: %s", a.what, err, a.body)
 		}

@@ -86,14 +86,14 @@ const (
 	maxLimit     = 200
 )
 
-// filter reads the parameters of the history.
-func (q *query) filter(appID string) (store.Filter, error) {
+// filter reads the parameters by which calls of the history are chosen.
+func (q *query) filter(appID string) store.Filter {
 	f := store.Filter{
 		AppID: appID, UserID: q.text("user_id"), CallerID: q.text("caller_id"), DeviceID: q.text("device_id"), Ref: q.text("ref"),
 		Status: chosen(q, "status", call.Statuses), EndReason: chosen(q, "end_reason", call.EndReasons),
 		Direction: chosen(q, "direction", call.Directions), Media: chosen(q, "media", call.AllMedia),
 		Platform: chosen(q, "platform", call.Platforms), Reason: chosen(q, "reason", call.Reasons),
-		From: q.moment("from"), To: q.moment("to"), Limit: defaultLimit,
+		From: q.moment("from"), To: q.moment("to"),
 	}
 	if region := q.text("region"); region != "" {
 		country, ok := call.CountryOfISO(region)
@@ -102,6 +102,13 @@ func (q *query) filter(appID string) (store.Filter, error) {
 		}
 		f.Region = country
 	}
+	return f
+}
+
+// page reads the parameters of one page of the history, the last to be read.
+func (q *query) page(appID string) (store.Filter, error) {
+	f := q.filter(appID)
+	f.Limit = defaultLimit
 	if limit := q.text("limit"); limit != "" {
 		n, err := strconv.Atoi(limit)
 		if err != nil || n < 1 || n > maxLimit {

@@ -31,11 +31,20 @@ func write(w http.ResponseWriter, status int, v any) error {
 type moment time.Time
 
 func (m moment) MarshalJSON() ([]byte, error) {
-	t := time.Time(m)
-	if t.IsZero() {
+	text := m.String()
+	if text == "" {
 		return []byte("null"), nil
 	}
-	return []byte(t.UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
+	return []byte(`"` + text + `"`), nil
+}
+
+// String is the time as text, "" for none.
+func (m moment) String() string {
+	t := time.Time(m)
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
 // orNull is a text that is null where it is empty.

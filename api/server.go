@@ -75,6 +75,7 @@ func (s *server) routes(r *chi.Mux) {
 	// VoIP backends
 	r.Post("/v1/calls", s.backend(s.createCall))
 	r.Get("/v1/calls", s.backend(s.listCalls))
+	r.Get("/v1/calls/export", s.backend(s.exportCalls, exportTypes...))
 	r.Get("/v1/calls/{call_id}", s.backend(s.getCall))
 	r.Get("/v1/calls/{call_id}/timeline", s.backend(s.getTimeline))
 	r.Post("/v1/calls/{call_id}/cancel", s.backend(s.cancelCall))
@@ -98,6 +99,7 @@ func (s *server) routes(r *chi.Mux) {
 
 	// Operators
 	r.Get("/v1/admin/calls", s.admin(s.adminListCalls))
+	r.Get("/v1/admin/calls/export", s.admin(s.adminExportCalls, exportTypes...))
 	r.Get("/v1/admin/calls/{call_id}", s.admin(s.adminGetCall))
 	r.Get("/v1/admin/calls/{call_id}/timeline", s.admin(s.adminGetTimeline))
 
