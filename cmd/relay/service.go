@@ -52,6 +52,7 @@ type service struct {
 	tokens     *api.Tokens
 	listener   net.Listener
 	server     *http.Server
+	cut        context.CancelCauseFunc // ends the requests that are under way
 }
 
 // newService builds everything and takes the port; run starts the work.
@@ -83,7 +84,10 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 		s.store.Close()
 		return nil, fmt.Errorf("%w (choose another address with --addr)", err)
 	}
+	requests, cut := context.WithCancelCause(context.Background())
+	s.cut = cut
 	s.server = &http.Server{
+		BaseContext: func(net.Listener) context.Context { return requests },
 		Handler: api.New(api.Config{
 			Store: s.store, Tokens: tokens, Advice: explain, TrustedProxies: c.trustedProxies, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
 		}),
@@ -116,6 +120,7 @@ func (s *service) run(ctx context.Context) error {
 		err := s.server.Shutdown(deadline)
 		if errors.Is(err, context.DeadlineExceeded) { // a client that is slow for so long is cut off; that is no failure of ours
 			s.config.logger.Warn("requests were cut off by the end of the drain")
+			s.cut(api.ErrStopping) // their log lines say so, and not that the client left
 			err = s.server.Close()
 		}
 		s.dispatcher.Close()
