@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -113,12 +114,19 @@ func (s *server) leg(h func(http.ResponseWriter, *http.Request, Leg) error) http
 
 // open adapts a handler that needs no principal: what it returns becomes a
 // problem, and what it is asked for must be something that it has: JSON, where no
-// types are named.
+// types are named. JSON comes within Config.AnswerWithin: a database that takes
+// connections and says nothing would hold everybody up for good.
 func (s *server) open(h func(http.ResponseWriter, *http.Request) error, types ...string) http.HandlerFunc {
-	if len(types) == 0 {
+	stream := len(types) > 0
+	if !stream {
 		types = []string{"application/json", "application/problem+json"}
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		if !stream {
+			ctx, cancel := context.WithTimeoutCause(r.Context(), s.AnswerWithin, errSilence)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
 		if err := acceptable(r, types); err != nil {
 			s.fail(w, r, err)
 			return

@@ -3,12 +3,14 @@ package api_test
 import (
 	"io"
 	"net"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pushwake/relay/api"
 )
@@ -18,6 +20,21 @@ type gate struct {
 	mu    sync.Mutex
 	shut  bool
 	conns []net.Conn
+
+	frozen sync.RWMutex // held for writing, nothing passes
+}
+
+// passing reads only while its gate is not frozen.
+type passing struct {
+	net.Conn
+	gate *gate
+}
+
+func (p passing) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	p.gate.frozen.RLock()
+	defer p.gate.frozen.RUnlock()
+	return n, err
 }
 
 // through makes the URL of a database that is reached through the gate.
@@ -78,10 +95,10 @@ func (g *gate) serve(client net.Conn, to string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = io.Copy(server, client)
+		_, _ = io.Copy(server, passing{client, g})
 		_ = server.Close()
 	}()
-	_, _ = io.Copy(client, server)
+	_, _ = io.Copy(client, passing{server, g})
 	_ = client.Close()
 	<-done
 }
@@ -127,4 +144,26 @@ func TestDatabaseAway(t *testing.T) {
 	if got := len(r.ask(r.backend, "GET", "/v1/calls", nil).want(200).get("data").([]any)); got != 1 {
 		t.Errorf("%d calls; what was refused was kept", got)
 	}
+}
+
+// TestDatabaseSilent: a database that keeps its connections and answers nothing
+// is as good as away, within a bounded time.
+func TestDatabaseSilent(t *testing.T) {
+	t.Parallel()
+	g := &gate{}
+	r := newRig(t, g.through(t))
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u2")).want(201).text("id")
+	impatient := httptest.NewServer(api.New(api.Config{Store: r.store, Tokens: r.tokens, AnswerWithin: 200 * time.Millisecond}))
+	t.Cleanup(impatient.Close)
+	r.url = impatient.URL
+	jwt := r.jwt("u2", "d1")
+	r.ask(r.backend, "GET", "/v1/calls/"+id, nil).want(200)
+	g.frozen.Lock()
+	defer g.frozen.Unlock()
+	for _, path := range []string{"/v1/calls/" + id, "/v1/calls", "/v1/calls/" + id + "/timeline", "/v1/users/u2/devices"} {
+		r.ask(r.backend, "GET", path, nil).refused(503, api.CodeUnavailable)
+	}
+	r.ask(r.admin, "GET", "/v1/admin/calls", nil).refused(503, api.CodeUnavailable) // its key is not known yet
+	r.ask(jwt, "POST", "/v1/device/calls/"+id+"/confirm", object{"source": "push"}).refused(503, api.CodeUnavailable)
+	r.ask("", "GET", "/healthz", nil).want(200)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,6 +54,9 @@ var (
 	errUnsupportedMedia = errors.New("send the body as Content-Type: application/json")
 	errTooLarge         = errors.New("the body is over 64 KiB")
 )
+
+// errSilence is why a request that waited too long ends.
+var errSilence = fmt.Errorf("%w: no answer in time", store.ErrUnavailable)
 
 // malformedError is a request that cannot be read at all.
 type malformedError struct{ detail string }

@@ -28,6 +28,10 @@ type Config struct {
 	// any, the connection's own address is the client's.
 	TrustedProxies []netip.Prefix
 
+	// AnswerWithin is how long a request that is not a stream may take, or it is
+	// told that the service is unavailable; 0 means 10 s.
+	AnswerWithin time.Duration
+
 	// StallAfter is how long a client may read nothing of an answer that is
 	// streamed to it before it is cut off; 0 means 30 s.
 	StallAfter time.Duration
@@ -51,6 +55,9 @@ type server struct {
 func New(config Config) http.Handler {
 	if config.Advice == nil {
 		config.Advice = func(call.Channel, string, int) string { return "" }
+	}
+	if config.AnswerWithin == 0 {
+		config.AnswerWithin = 10 * time.Second
 	}
 	if config.StallAfter == 0 {
 		config.StallAfter = 30 * time.Second
