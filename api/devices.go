@@ -31,7 +31,7 @@ func (s *server) putDevice(w http.ResponseWriter, r *http.Request, p Backend) er
 	if err != nil {
 		return err
 	}
-	return write(w, http.StatusOK, renderDevice(d))
+	return write(w, http.StatusOK, renderDevice(d, speak(w, r)))
 }
 
 // putOwnDevice is PUT /v1/device: a device registers itself, and gets a new JWT.
@@ -46,12 +46,11 @@ func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) 
 	if err != nil {
 		return err
 	}
-	out := renderDevice(d)
 	token, expires, err := s.Tokens.Device(p.AppID, p.UserID, p.DeviceID, d.UpdatedAt)
 	if err != nil {
 		return err
 	}
-	at := moment(expires)
+	out, at := renderDevice(d, speak(w, r)), moment(expires)
 	out.Token, out.ExpiresAt = token, &at
 	return write(w, http.StatusOK, out)
 }
@@ -181,7 +180,7 @@ func (s *server) getDevice(w http.ResponseWriter, r *http.Request, p Backend) er
 	if err != nil {
 		return err
 	}
-	return write(w, http.StatusOK, renderDevice(d))
+	return write(w, http.StatusOK, renderDevice(d, speak(w, r)))
 }
 
 // deleteDevice is DELETE /v1/devices/{device_id}.
@@ -223,8 +222,9 @@ func (s *server) listUserDevices(w http.ResponseWriter, r *http.Request, p Backe
 		return err
 	}
 	out := listJSON[deviceJSON]{Data: make([]deviceJSON, len(devices))}
+	l := speak(w, r)
 	for i, d := range devices {
-		out.Data[i] = renderDevice(d)
+		out.Data[i] = renderDevice(d, l)
 	}
 	return write(w, http.StatusOK, out)
 }

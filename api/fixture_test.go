@@ -19,6 +19,7 @@ import (
 	"github.com/pushwake/relay/api"
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push"
+	"github.com/pushwake/relay/push/apns"
 	"github.com/pushwake/relay/push/pushkit"
 	"github.com/pushwake/relay/push/pushkit/pushkitsim"
 	"github.com/pushwake/relay/store"
@@ -133,9 +134,7 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 	r.log = &journal{}
 	server := httptest.NewUnstartedServer(api.New(api.Config{
 		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI, StallAfter: stallAfter, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
-		Advice: func(_ call.Channel, code string, status int) string {
-			return pushkit.Explain(push.Answer{Code: code, Status: status})
-		},
+		Vendors: vendors{},
 	}))
 	// An answer waits for its client, and not in the kernel.
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -151,6 +150,17 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 	r.install(otherApp)
 	r.backend, r.foreign, r.admin = r.key(app, store.BackendKey), r.key(otherApp, store.BackendKey), r.key("", store.AdminKey)
 	return r
+}
+
+// vendors joins the packages that speak to vendors, as cmd/relay does.
+type vendors struct{}
+
+func (vendors) Explain(channel call.Channel, code string, status int) call.Explanation {
+	a := push.Answer{Code: code, Status: status}
+	if channel.Vendor() == call.APNs {
+		return apns.Explain(a)
+	}
+	return pushkit.Explain(a)
 }
 
 // in is the rig for a part of the test.

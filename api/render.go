@@ -203,11 +203,11 @@ type deviceJSON struct {
 	ExpiresAt     *moment                      `json:"expires_at,omitempty"` // of the token
 }
 
-func renderDevice(d store.Registered) deviceJSON {
+func renderDevice(d store.Registered, l call.Language) deviceJSON {
 	out := deviceJSON{
 		DeviceID: d.ID, UserID: d.UserID, Platform: d.Platform, DeviceType: d.Type, SystemVersion: d.SystemVersion, Emulator: d.Emulator,
 		Environment: d.Environment, BundleID: orNull(d.BundleID), Locale: orNull(d.Locale), CallUI: d.CallUI, Tokens: map[call.TokenName]tokenJSON{},
-		Region: renderRegion(d.Decision.Region), Reason: orNull(d.Decision.Reason), Advice: orNull(d.Decision.Reason.Advice()),
+		Region: renderRegion(d.Decision.Region), Reason: orNull(d.Decision.Reason), Advice: orNull(d.Decision.Reason.Advice().In(l)),
 		Rules: d.Decision.RulesVersion, CreatedAt: moment(d.CreatedAt), UpdatedAt: moment(d.UpdatedAt),
 	}
 	if d.Decision.Reason == "" {

@@ -11,7 +11,6 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/store"
 )
 
@@ -20,9 +19,7 @@ type Config struct {
 	Store  *store.Store
 	Tokens *Tokens
 
-	// Advice explains a vendor's code, or its HTTP status where it gave none, in
-	// plain words; "" where there is nothing to say.
-	Advice func(channel call.Channel, code string, status int) string
+	Vendors Vendors // explains their answers
 
 	// TrustedProxies are those whose X-Forwarded-For names the client. Without
 	// any, the connection's own address is the client's.
@@ -53,9 +50,6 @@ type server struct {
 
 // New makes the API's handler.
 func New(config Config) http.Handler {
-	if config.Advice == nil {
-		config.Advice = func(call.Channel, string, int) string { return "" }
-	}
 	if config.AnswerWithin == 0 {
 		config.AnswerWithin = 10 * time.Second
 	}

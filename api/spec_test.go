@@ -87,7 +87,7 @@ func TestDocumentHasTheSets(t *testing.T) {
 		"ErrorReason": texts(call.ErrorReasons), "FailureCause": texts(call.FailureCauses), "ConfirmSource": texts(call.Sources), "Verdict": texts(call.Verdicts),
 		"EventType": texts(ofCalls), "Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
-		"Outcome":   texts(push.Outcomes), "Blame": texts([]push.Blame{push.BlameNone, push.BlameDevice, push.BlameVendor, push.BlameUs}),
+		"Outcome":   texts(push.Outcomes), "Blame": texts(call.Blames),
 		"ProblemCode": texts(api.Codes),
 	}
 	for name, schema := range doc.Components.Schemas {

@@ -107,29 +107,30 @@ func (s *server) timeline(w http.ResponseWriter, r *http.Request, appID string, 
 		Call callJSON    `json:"call"`
 		Data []entryJSON `json:"data"`
 	}{render(c), make([]entryJSON, len(entries))}
+	l := speak(w, r)
 	for i, e := range entries {
-		out.Data[i] = s.renderEntry(e)
+		out.Data[i] = s.renderEntry(e, l)
 	}
 	return write(w, http.StatusOK, out)
 }
 
-func (s *server) renderEntry(e store.Entry) entryJSON {
+func (s *server) renderEntry(e store.Entry, l call.Language) entryJSON {
 	out := entryJSON{At: moment(e.At), DeviceID: orNull(e.DeviceID)}
 	if e.LegID != uuid.Nil {
 		out.LegID = &e.LegID
 	}
 	switch {
 	case e.Decision != nil:
-		out.Type, out.Decision, out.Advice = "decision", renderDecision(*e.Decision), orNull(e.Decision.Reason.Advice())
+		out.Type, out.Decision, out.Advice = "decision", renderDecision(*e.Decision), orNull(e.Decision.Reason.Advice().In(l))
 	case e.Attempt != nil:
 		a := e.Attempt
-		out.Type, out.Attempt, out.Advice = "attempt", renderAttempt(*a), orNull(s.Advice(a.Channel, a.Code, a.Status))
+		out.Type, out.Attempt, out.Advice = "attempt", renderAttempt(*a), orNull(s.Vendors.Explain(a.Channel, a.Code, a.Status).Advice.In(l))
 	case e.Confirm != nil:
 		c := e.Confirm
 		out.Type = "confirm"
 		out.Confirm = &confirmJSON{Source: c.Source, VendorCallID: orNull(c.VendorCallID), Verdict: c.Verdict, Reason: orNull(c.Reason)}
 		out.Confirm.Region, out.Confirm.Rules = renderGate(c.Gate)
-		out.Advice = orNull(call.Reason(c.Reason).Advice())
+		out.Advice = orNull(call.Reason(c.Reason).Advice().In(l))
 	case e.Report != nil:
 		r := e.Report
 		out.Type = "report"
@@ -146,7 +147,7 @@ func (s *server) renderEntry(e store.Entry) entryJSON {
 		out.Event = &eventJSON{Type: e.Event.Type, CallSeq: e.Event.Seq, Status: e.Call.Status, EndReason: orNull(e.Call.EndReason)}
 		if e.Leg != nil {
 			out.Event.LegStatus, out.Event.LegReason = &e.Leg.Status, orNull(e.Leg.Reason)
-			out.Advice = orNull(e.Leg.Reason.Advice())
+			out.Advice = orNull(e.Leg.Reason.Advice().In(l))
 		}
 	}
 	return out

@@ -87,7 +87,7 @@ func next[T ~string](all []T, from T, can func(T) bool) string {
 func TestStatesPage(t *testing.T) {
 	t.Parallel()
 	want := map[string][][]string{}
-	free := map[string][]int{"### Call status": {1}, "### End reason": {1, 2}, "### Leg status": {2}, "### Leg reason": {1}}
+	free := map[string][]int{"### Call status": {1}, "### Leg status": {2}}
 	add := func(heading string, row ...string) { want[heading] = append(want[heading], row) }
 	for _, s := range call.Statuses {
 		state, _ := s.HarmonyState()
@@ -105,9 +105,6 @@ func TestStatesPage(t *testing.T) {
 		state, _ := s.HarmonyState()
 		open := map[bool]string{true: "yes", false: "no"}[s.Open()]
 		add("### Leg status", cell(s), open, next(call.LegStatuses, s, s.CanBecome), cell(state.Name), cell(s.SIPReason()))
-	}
-	for _, r := range call.Reasons {
-		add("### Leg reason", cell(r), r.Advice())
 	}
 	number := func(e call.HarmonyEnum) string { return fmt.Sprint(e.Value) }
 	for _, r := range call.HarmonyStates {

@@ -161,7 +161,7 @@ func TestPlan(t *testing.T) {
 			t.Fatalf("%d decisions on %d devices", len(plan), len(devices))
 		}
 		for _, d := range plan {
-			if d.RulesVersion == "" || d.Region.Area == "" || d.Reason != "" && d.Reason.Advice() == "" {
+			if d.RulesVersion == "" || d.Region.Area == "" || d.Reason != "" && d.Reason.Advice().IsZero() {
 				t.Fatalf("unexplained: %+v", d)
 			}
 			if d.Reason != "" {

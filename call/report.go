@@ -73,8 +73,8 @@ type Report struct {
 	FailureCause FailureCause // of not_reported
 }
 
-// busy reports whether a not_reported means that the device was in a call.
-func (r Report) busy() bool {
+// Busy reports whether a not_reported means that the device was in a call.
+func (r Report) Busy() bool {
 	return r.ErrorReason == CellularCallExists || r.ErrorReason == VoIPCallExists || r.ErrorReason == UserAnswerCellularFirst ||
 		r.FailureCause == CauseRouteBusy || r.ErrorCode == tooManyCalls
 }
@@ -235,7 +235,7 @@ func (c *Call) reportEnd(l *Leg, r Report, now time.Time) error {
 			c.finish(EndRejected, now)
 			return nil
 		}
-	case r.Event == ReportNotReported && r.busy():
+	case r.Event == ReportNotReported && r.Busy():
 		c.closeLeg(l, LegBusy, "", now)
 	case c.Direction == Outgoing && r.Event == ReportDisconnected:
 		c.finish(EndCanceled, now)

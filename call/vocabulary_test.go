@@ -140,22 +140,3 @@ func TestSIP(t *testing.T) {
 		}
 	}
 }
-
-// TestAdvice: each reason tells what to do.
-func TestAdvice(t *testing.T) {
-	t.Parallel()
-	seen := map[string]call.Reason{}
-	for _, r := range call.Reasons {
-		a := r.Advice()
-		if other, twice := seen[a]; a == "" || twice {
-			t.Errorf("the advice for %s is %q, as for %q", r, a, other)
-		}
-		seen[a] = r
-		if want := r == call.ReasonRegionNotSupported || r == call.ReasonRegionUnknown; r.Region() != want {
-			t.Errorf("%s is a verdict of the region gate: %v", r, r.Region())
-		}
-	}
-	if call.Reason("").Advice() != "" {
-		t.Error("advice without a reason")
-	}
-}

@@ -50,7 +50,7 @@ func TestAccepted(t *testing.T) {
 	if left := c.ExpiresAt.Sub(m.at); m.ttl < left-3*time.Second || m.ttl > left+10*time.Millisecond {
 		t.Errorf("a ttl of %s with %s of the ring left", m.ttl, left)
 	}
-	if a.Number != 1 || a.Outcome != string(push.Accepted) || a.Blame != string(push.BlameNone) || a.Reason != "" || a.Status != 200 || a.Code != "80000000" || a.RequestID == "" {
+	if a.Number != 1 || a.Outcome != string(push.Accepted) || a.Blame != string(call.BlameNone) || a.Reason != "" || a.Status != 200 || a.Code != "80000000" || a.RequestID == "" {
 		t.Errorf("on record: %+v", a)
 	}
 	p.idle()

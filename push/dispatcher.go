@@ -224,7 +224,7 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	var answer Answer
 	token, err := d.config.WakeToken(w)
 	if err != nil {
-		answer = Answer{Outcome: Refused, Reason: call.ReasonVendorRefused, Retry: RetryNever, Blame: BlameUs, Token: TokenKeep, Message: "the wake's token could not be minted"}
+		answer = Answer{Outcome: Refused, Reason: call.ReasonVendorRefused, Retry: RetryNever, Blame: call.BlameUs, Token: TokenKeep, Code: NotSent, Message: "not sent: the wake's token could not be minted"}
 		p.giveBack(nil)
 	} else {
 		m := Message{
@@ -236,7 +236,7 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 		answer = p.send(ctx, m)
 		cancel()
 		if answer.Token == TokenDoubtful && p.lane.succeededLately() { // the project is in order, so the token is not
-			answer.Token, answer.Reason, answer.Blame = TokenDead, call.ReasonTokenDead, BlameDevice
+			answer.Token, answer.Reason, answer.Blame = TokenDead, call.ReasonTokenDead, call.BlameDevice
 		}
 	}
 	attempt.FinishedAt = st.Now()

@@ -94,7 +94,7 @@ func TestTokenDoubtful(t *testing.T) {
 		if end := p.look(c); end.EndReason != call.EndFailed {
 			t.Errorf("the call ended as %s", end.EndReason)
 		}
-		if a := p.attempts(c)[0]; a.Reason != call.ReasonVendorRefused || a.Blame != string(push.BlameUs) {
+		if a := p.attempts(c)[0]; a.Reason != call.ReasonVendorRefused || a.Blame != string(call.BlameUs) {
 			t.Errorf("on record: %+v", a)
 		}
 	}
@@ -106,7 +106,7 @@ func TestTokenDoubtful(t *testing.T) {
 	if end := p.look(c); end.EndReason != call.EndUnreachable {
 		t.Errorf("the call ended as %s", end.EndReason)
 	}
-	if a := p.attempts(c)[0]; a.Reason != call.ReasonTokenDead || a.Blame != string(push.BlameDevice) || a.Outcome != string(push.TokenRefused) {
+	if a := p.attempts(c)[0]; a.Reason != call.ReasonTokenDead || a.Blame != string(call.BlameDevice) || a.Outcome != string(push.TokenRefused) {
 		t.Errorf("on record: %+v", a)
 	}
 	p.skipped("u", call.ReasonTokenDead)

@@ -50,6 +50,10 @@ const (
 // Outcomes lists every outcome.
 var Outcomes = []Outcome{Accepted, TokenRefused, Refused, Unauthenticated, Throttled, Unavailable, Abandoned}
 
+// NotSent is the code, relay's own, of an attempt that could not be put into
+// the vendor's words: the vendor was not asked.
+const NotSent = "NotSent"
+
 // Retry says whether another request for the same wake may help.
 type Retry string
 
@@ -57,16 +61,6 @@ const (
 	RetryNever Retry = "never"
 	RetryLater Retry = "later" // with back-off, inside the ring
 	RetryOnce  Retry = "once"  // at once, a single time: the sender has renewed its authorization
-)
-
-// Blame says whose fault an outcome is, for metrics and alarms.
-type Blame string
-
-const (
-	BlameNone   Blame = "none"
-	BlameDevice Blame = "device" // the app's token is no good
-	BlameVendor Blame = "vendor"
-	BlameUs     Blame = "us" // our request or our operator's configuration
 )
 
 // TokenVerdict is what an answer says about the token it was sent to.
@@ -84,7 +78,7 @@ type Answer struct {
 	Outcome   Outcome
 	Reason    call.Reason // the leg's, should this be the last attempt; "" when Accepted
 	Retry     Retry
-	Blame     Blame
+	Blame     call.Blame
 	Token     TokenVerdict
 	DeadSince time.Time // of TokenDead: when the vendor saw the token die, at which a token registered later lives; zero where it does not tell
 	Status    int       // HTTP status; 0 where no answer came

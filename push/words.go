@@ -26,35 +26,27 @@ type AlertText struct {
 	Body   string
 }
 
-// AlertTextOf chooses the words by the language of the device's locale: Chinese,
-// else English.
+// The words of an alert.
+var (
+	alertTitle = call.Say("Incoming call", "来电") // where the caller has no name, or it may not travel
+	alertVoice = call.Say("Incoming voice call", "语音来电")
+	alertVideo = call.Say("Incoming video call", "视频来电")
+)
+
+// AlertTextOf chooses the words by the device's locale.
 func AlertTextOf(m Message) AlertText {
-	w := english
-	language, _, _ := strings.Cut(strings.ReplaceAll(m.Locale, "_", "-"), "-")
-	if strings.EqualFold(language, "zh") {
-		w = chinese
-	}
-	text := AlertText{Titles: []string{w.title}, Body: w.voice}
+	l := call.LanguageOf(m.Locale)
+	text := AlertText{Titles: []string{alertTitle.In(l)}, Body: alertVoice.In(l)}
 	if m.Payload.Media == call.Video {
-		text.Body = w.video
+		text.Body = alertVideo.In(l)
 	}
 	if c := m.Payload.Caller; c != nil {
 		if name := oneLine(c.Name, maxTitle); name != "" {
-			text.Titles = []string{name, w.title}
+			text.Titles = append([]string{name}, text.Titles...)
 		}
 	}
 	return text
 }
-
-type wording struct {
-	title        string // where the caller has no name, or it may not travel
-	voice, video string
-}
-
-var (
-	english = wording{title: "Incoming call", voice: "Incoming voice call", video: "Incoming video call"}
-	chinese = wording{title: "来电", voice: "语音来电", video: "视频来电"}
-)
 
 // oneLine makes text fit for one line of at most limit bytes: valid UTF-8, no
 // line breaks, control characters or changes of writing direction, cut at a rune.

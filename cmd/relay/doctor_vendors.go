@@ -154,8 +154,8 @@ func probe(channel call.Channel, token, bundleID, environment string) push.Messa
 }
 
 // judge reads the answer to a probe: a refused token is what it hoped for.
-func (x *vendorExam) judge(what, about string, a push.Answer, explain func(push.Answer) string) {
-	if a.Outcome == push.Accepted || a.Outcome == push.TokenRefused && a.Blame == push.BlameDevice {
+func (x *vendorExam) judge(what, about string, a push.Answer, explain func(push.Answer) call.Explanation) {
+	if a.Outcome == push.Accepted || a.Outcome == push.TokenRefused && a.Blame == call.BlameDevice {
 		x.found(fine, what, about+": the vendor takes the credential", "")
 		return
 	}
@@ -163,5 +163,5 @@ func (x *vendorExam) judge(what, about string, a push.Answer, explain func(push.
 	if a.Status != 0 {
 		answer = fmt.Sprintf("HTTP %d %s", a.Status, answer)
 	}
-	x.found(trouble, what, about+": "+answer, explain(a))
+	x.found(trouble, what, about+": "+answer, explain(a).Advice.In(call.English))
 }

@@ -89,7 +89,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	s.server = &http.Server{
 		BaseContext: func(net.Listener) context.Context { return requests },
 		Handler: api.New(api.Config{
-			Store: s.store, Tokens: tokens, Advice: explain, TrustedProxies: c.trustedProxies, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
+			Store: s.store, Tokens: tokens, Vendors: apiVendors{}, TrustedProxies: c.trustedProxies, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
 		}),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
@@ -146,18 +146,6 @@ func (s *service) openSender(ctx context.Context, appID string, vendor call.Vend
 		return apns.New(apns.Config{Credential: c.Secret, Pools: s.apns, Logger: s.config.logger})
 	}
 	return nil, store.ErrNotFound
-}
-
-// explain says in plain words what a vendor's answer means.
-func explain(channel call.Channel, code string, status int) string {
-	a := push.Answer{Code: code, Status: status}
-	switch channel.Vendor() {
-	case call.PushKit:
-		return pushkit.Explain(a)
-	case call.APNs:
-		return apns.Explain(a)
-	}
-	return ""
 }
 
 // stopUnstarted gives back what newService took, where run is not reached.

@@ -22,7 +22,7 @@ func TestReasons(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, r := range apns.Reasons() {
-		if seen[r.Name] || r.Meaning == "" || r.Advice == "" {
+		if seen[r.Name] || r.Meaning.IsZero() || r.Advice.IsZero() {
 			t.Errorf("%s: twice, or without words", r.Name)
 		}
 		seen[r.Name] = true
@@ -38,8 +38,8 @@ func TestReasons(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-row +answer):\n%s", r.Name, diff)
 		}
-		if apns.Explain(got) != r.Advice {
-			t.Errorf("%s is explained as %q", r.Name, apns.Explain(got))
+		if want := (call.Explanation{Meaning: r.Meaning, Advice: r.Advice}); apns.Explain(got) != want {
+			t.Errorf("%s is explained as %v", r.Name, apns.Explain(got))
 		}
 		// Only a 410 says that a token is dead: a wrong environment or topic is
 		// ours to mend, and the token lives.
@@ -56,13 +56,13 @@ func TestReasons(t *testing.T) {
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]push.Answer{
-		200: {Outcome: push.Accepted, Retry: push.RetryNever, Blame: push.BlameNone, Token: push.TokenKeep},
-		204: {Outcome: push.Unavailable, Reason: call.ReasonVendorUnavailable, Retry: push.RetryOnce, Blame: push.BlameVendor, Token: push.TokenKeep},
-		400: {Outcome: push.Refused, Reason: call.ReasonVendorRefused, Retry: push.RetryNever, Blame: push.BlameUs, Token: push.TokenKeep},
-		403: {Outcome: push.Unauthenticated, Reason: call.ReasonVendorRefused, Retry: push.RetryNever, Blame: push.BlameUs, Token: push.TokenKeep},
-		410: {Outcome: push.TokenRefused, Reason: call.ReasonTokenDead, Retry: push.RetryNever, Blame: push.BlameDevice, Token: push.TokenDead},
-		429: {Outcome: push.Throttled, Reason: call.ReasonVendorThrottled, Retry: push.RetryNever, Blame: push.BlameVendor, Token: push.TokenKeep},
-		502: {Outcome: push.Unavailable, Reason: call.ReasonVendorUnavailable, Retry: push.RetryOnce, Blame: push.BlameVendor, Token: push.TokenKeep},
+		200: {Outcome: push.Accepted, Retry: push.RetryNever, Blame: call.BlameNone, Token: push.TokenKeep},
+		204: {Outcome: push.Unavailable, Reason: call.ReasonVendorUnavailable, Retry: push.RetryOnce, Blame: call.BlameVendor, Token: push.TokenKeep},
+		400: {Outcome: push.Refused, Reason: call.ReasonVendorRefused, Retry: push.RetryNever, Blame: call.BlameUs, Token: push.TokenKeep},
+		403: {Outcome: push.Unauthenticated, Reason: call.ReasonVendorRefused, Retry: push.RetryNever, Blame: call.BlameUs, Token: push.TokenKeep},
+		410: {Outcome: push.TokenRefused, Reason: call.ReasonTokenDead, Retry: push.RetryNever, Blame: call.BlameDevice, Token: push.TokenDead},
+		429: {Outcome: push.Throttled, Reason: call.ReasonVendorThrottled, Retry: push.RetryNever, Blame: call.BlameVendor, Token: push.TokenKeep},
+		502: {Outcome: push.Unavailable, Reason: call.ReasonVendorUnavailable, Retry: push.RetryOnce, Blame: call.BlameVendor, Token: push.TokenKeep},
 	} {
 		want.Status = status
 		got := apns.ParseAnswer(status, "", []byte("<html>token</html>"), "token")
@@ -104,8 +104,8 @@ func FuzzParseAnswer(f *testing.F) {
 				t.Fatalf("%q, token %q", s, token)
 			}
 		}
-		if apns.Explain(a) == "" {
-			t.Fatal("no advice")
+		if e := apns.Explain(a); e.Meaning.IsZero() || e.Advice.IsZero() && a.Outcome != push.Accepted {
+			t.Fatal("not explained")
 		}
 	})
 }

@@ -83,7 +83,7 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 	b, err := c.signer.bearer()
 	if err != nil {
 		a := badCredential
-		a.Code, a.Message = notSent, "not sent: the provider token could not be signed"
+		a.Code, a.Message = push.NotSent, "not sent: the provider token could not be signed"
 		return a
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -104,10 +104,10 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 
 // unsent is the verdict on a message that APNs has no form for.
 func unsent(err error) push.Answer {
-	a := byReason[notSent].Answer
+	a := byReason[push.NotSent].Answer
 	if errors.Is(err, ErrToken) {
 		a = tokenMisplaced
-		a.Code = notSent
+		a.Code = push.NotSent
 	}
 	a.Message = "not sent: " + err.Error()
 	return a

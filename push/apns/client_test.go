@@ -140,7 +140,7 @@ func TestRefusals(t *testing.T) {
 		"no token at all":   {noHex, push.Answer{Outcome: push.TokenRefused, Reason: call.ReasonTokenSuspended, Token: push.TokenSuspended, Code: "NotSent"}},
 	} {
 		got := b.client.Send(t.Context(), tc.m)
-		if apns.Explain(got) == "" || got.Retry != push.RetryNever {
+		if apns.Explain(got).Advice.IsZero() || got.Retry != push.RetryNever {
 			t.Errorf("%s: %+v", name, got)
 		}
 		got.RequestID, got.Message, got.Retry, got.Blame = "", "", "", ""
@@ -271,7 +271,7 @@ func TestAnswersThatAreNotApples(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := b.client.Send(t.Context(), message(call.APNsVoIP, token(1)))
-		if apns.Explain(got) == "" {
+		if apns.Explain(got).Advice.IsZero() {
 			t.Errorf("%s: no advice", name)
 		}
 		if got.Outcome != tc.want.Outcome || got.Status != tc.want.Status || got.Code != tc.want.Code || got.Retry != tc.want.Retry || got.Message != tc.want.Message || !got.DeadSince.Equal(tc.want.DeadSince) {

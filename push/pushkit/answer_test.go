@@ -20,7 +20,7 @@ type verdict struct {
 	Outcome push.Outcome
 	Reason  call.Reason
 	Retry   push.Retry
-	Blame   push.Blame
+	Blame   call.Blame
 	Token   push.TokenVerdict
 	Code    string
 }
@@ -30,31 +30,31 @@ func verdictOf(a push.Answer) verdict {
 }
 
 func taken(code string) verdict {
-	return verdict{push.Accepted, "", push.RetryNever, push.BlameNone, push.TokenKeep, code}
+	return verdict{push.Accepted, "", push.RetryNever, call.BlameNone, push.TokenKeep, code}
 }
 
 func ours(code string) verdict {
-	return verdict{push.Refused, call.ReasonVendorRefused, push.RetryNever, push.BlameUs, push.TokenKeep, code}
+	return verdict{push.Refused, call.ReasonVendorRefused, push.RetryNever, call.BlameUs, push.TokenKeep, code}
 }
 
 func unauthenticated(code string, retry push.Retry) verdict {
-	return verdict{push.Unauthenticated, call.ReasonVendorRefused, retry, push.BlameUs, push.TokenKeep, code}
+	return verdict{push.Unauthenticated, call.ReasonVendorRefused, retry, call.BlameUs, push.TokenKeep, code}
 }
 
 func dead(code string) verdict {
-	return verdict{push.TokenRefused, call.ReasonTokenDead, push.RetryNever, push.BlameDevice, push.TokenDead, code}
+	return verdict{push.TokenRefused, call.ReasonTokenDead, push.RetryNever, call.BlameDevice, push.TokenDead, code}
 }
 
 func doubtful(code string) verdict {
-	return verdict{push.TokenRefused, call.ReasonVendorRefused, push.RetryNever, push.BlameUs, push.TokenDoubtful, code}
+	return verdict{push.TokenRefused, call.ReasonVendorRefused, push.RetryNever, call.BlameUs, push.TokenDoubtful, code}
 }
 
 func throttled(code string) verdict {
-	return verdict{push.Throttled, call.ReasonVendorThrottled, push.RetryLater, push.BlameVendor, push.TokenKeep, code}
+	return verdict{push.Throttled, call.ReasonVendorThrottled, push.RetryLater, call.BlameVendor, push.TokenKeep, code}
 }
 
 func unavailable(code string) verdict {
-	return verdict{push.Unavailable, call.ReasonVendorUnavailable, push.RetryLater, push.BlameVendor, push.TokenKeep, code}
+	return verdict{push.Unavailable, call.ReasonVendorUnavailable, push.RetryLater, call.BlameVendor, push.TokenKeep, code}
 }
 
 // documentedCodes is what the vendor's page says of each code, apart from the
@@ -64,7 +64,7 @@ var documentedCodes = []verdict{
 	ours("80100001"), ours("80100003"), ours("80100004"), ours("80100022"),
 	unauthenticated("80200001", push.RetryOnce), unauthenticated("80200003", push.RetryOnce), unauthenticated("80200005", push.RetryOnce),
 	ours("80300002"), doubtful("80300007"), ours("80300008"), ours("80300010"),
-	{push.Throttled, call.ReasonVendorThrottled, push.RetryNever, push.BlameUs, push.TokenKeep, "80300029"},
+	{push.Throttled, call.ReasonVendorThrottled, push.RetryNever, call.BlameUs, push.TokenKeep, "80300029"},
 	ours("80300030"), unauthenticated("80300036", push.RetryNever), ours("80300037"),
 	unavailable("81000001"), unavailable("80600003"), ours("80300013"), ours("80300011"),
 	ours("80100013"), ours("80100016"), ours("80100017"), ours("80100018"),
@@ -116,8 +116,8 @@ func TestEveryDocumentedReason(t *testing.T) {
 			if want := "illegalTokens: " + reason + "; failure: 1"; a.Message != want {
 				t.Errorf("message %q, want %q", a.Message, want)
 			}
-			if pushkit.Advice(a.Code) == "" || pushkit.Explain(a) != pushkit.Advice(a.Code) {
-				t.Errorf("no advice on %s", a.Code)
+			if e := pushkit.Explain(a); e.Meaning.IsZero() || e.Advice.IsZero() {
+				t.Errorf("%s is not explained", a.Code)
 			}
 		}
 	}
@@ -158,7 +158,7 @@ func TestParseAnswer(t *testing.T) {
 		{"unknown 8060", 400, `{"code":"80609999"}`, unavailable("80609999")},
 		{"unknown 81", 400, `{"code":"81999999"}`, unavailable("81999999")},
 		{"no known family, error", 503, `{"code":"42"}`, throttled("42")},
-		{"no known family, success", 200, `{"code":"42"}`, verdict{push.Refused, call.ReasonVendorRefused, push.RetryNever, push.BlameVendor, push.TokenKeep, "42"}},
+		{"no known family, success", 200, `{"code":"42"}`, verdict{push.Refused, call.ReasonVendorRefused, push.RetryNever, call.BlameVendor, push.TokenKeep, "42"}},
 		{"empty 503", 503, "", throttled("")},
 		{"empty 429", 429, "", throttled("")},
 		{"empty 401", 401, "", unauthenticated("", push.RetryOnce)},
@@ -181,8 +181,8 @@ func TestParseAnswer(t *testing.T) {
 			if diff := cmp.Diff(tt.want, verdictOf(a)); diff != "" {
 				t.Error(diff)
 			}
-			if a.Status != tt.status || pushkit.Explain(a) == "" || a.Code == "" && a.Message == "" {
-				t.Errorf("%+v, explained as %q", a, pushkit.Explain(a))
+			if a.Status != tt.status || pushkit.Explain(a).Meaning.IsZero() || a.Code == "" && a.Message == "" {
+				t.Errorf("%+v, explained as %v", a, pushkit.Explain(a))
 			}
 		})
 	}
@@ -214,9 +214,9 @@ func TestMessageHidesSecrets(t *testing.T) {
 func TestCodesAreCopies(t *testing.T) {
 	t.Parallel()
 	first := pushkit.Codes()
-	first[0].Advice, first[0].Answer.Outcome = "changed", push.Abandoned
+	first[0].Key, first[0].Answer.Outcome = "changed", push.Abandoned
 	second := pushkit.Codes()
-	if cmp.Equal(first[0], second[0]) {
+	if first[0].Key == second[0].Key || first[0].Answer == second[0].Answer {
 		t.Error("a caller can change the table")
 	}
 	if !slices.IsSortedFunc(second, func(a, b pushkit.Code) int { return strings.Compare(a.Key, b.Key) }) {
@@ -224,7 +224,8 @@ func TestCodesAreCopies(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, c := range second {
-		if seen[c.Key] || c.Meaning == "" || c.Advice != pushkit.Advice(c.Key) || c.Answer.Code != c.Key {
+		want := call.Explanation{Meaning: c.Meaning, Advice: c.Advice}
+		if seen[c.Key] || c.Meaning.IsZero() || c.Advice.IsZero() != (c.Answer.Outcome == push.Accepted) || pushkit.Explain(c.Answer) != want || c.Answer.Code != c.Key {
 			t.Errorf("row %+v", c)
 		}
 		seen[c.Key] = true
@@ -232,8 +233,10 @@ func TestCodesAreCopies(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	if pushkit.Advice("") != "" || pushkit.Advice("42") == "" || pushkit.Advice("80309999") == "" {
-		t.Error("advice on no code, or none on an unknown one")
+	for _, code := range []string{"42", "80309999", "80209999", "81999999", "80300007/moonPhase"} {
+		if e := pushkit.Explain(push.Answer{Code: code}); e.Meaning.IsZero() || e.Advice.IsZero() || seen[code] {
+			t.Errorf("the unknown code %s is not explained", code)
+		}
 	}
 }
 
@@ -283,8 +286,8 @@ func FuzzParseAnswer(f *testing.F) {
 				t.Fatalf("%q, token %q", s, token)
 			}
 		}
-		if pushkit.Explain(a) == "" {
-			t.Fatal("no advice")
+		if e := pushkit.Explain(a); e.Meaning.IsZero() || e.Advice.IsZero() && a.Outcome != push.Accepted {
+			t.Fatal("not explained")
 		}
 	})
 }

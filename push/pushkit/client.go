@@ -126,13 +126,13 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 	request, err := Build(m)
 	if err != nil {
 		a := refusedUs
-		a.Message = "not sent: " + err.Error()
+		a.Code, a.Message = push.NotSent, "not sent: "+err.Error()
 		return a
 	}
 	b, err := c.signer.bearer()
 	if err != nil {
 		a := badCredential
-		a.Message = "not sent: the authorization could not be signed"
+		a.Code, a.Message = push.NotSent, "not sent: the authorization could not be signed"
 		return a
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)

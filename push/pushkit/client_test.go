@@ -31,7 +31,7 @@ func TestSendIsOneRequestAsBuilt(t *testing.T) {
 		m.Channel = channel
 		a := c.Send(t.Context(), m)
 		want := push.Answer{
-			Outcome: push.Accepted, Retry: push.RetryNever, Blame: push.BlameNone, Token: push.TokenKeep,
+			Outcome: push.Accepted, Retry: push.RetryNever, Blame: call.BlameNone, Token: push.TokenKeep,
 			Status: 200, Code: "80000000", Message: "Success", RequestID: "176120040012300000000701",
 		}
 		if diff := cmp.Diff(want, a); diff != "" {
@@ -268,7 +268,7 @@ func TestWhatCannotBeBuiltIsNotSent(t *testing.T) {
 		m := message()
 		edit(&m)
 		a := c.Send(t.Context(), m)
-		if diff := cmp.Diff(ours(""), verdictOf(a)); diff != "" || !strings.HasPrefix(a.Message, "not sent: ") {
+		if diff := cmp.Diff(ours(push.NotSent), verdictOf(a)); diff != "" || !strings.HasPrefix(a.Message, "not sent: ") {
 			t.Errorf("%q: %s", a.Message, diff)
 		}
 	}

@@ -128,7 +128,7 @@ func TestSimRefusals(t *testing.T) {
 		{name: "test tokens", fault: pushkitsim.Fault{Code: "80300030"}, want: ours("80300030")},
 		{
 			name: "test quota", fault: pushkitsim.Fault{Code: "80300029"},
-			want: verdict{push.Throttled, call.ReasonVendorThrottled, push.RetryNever, push.BlameUs, push.TokenKeep, "80300029"},
+			want: verdict{push.Throttled, call.ReasonVendorThrottled, push.RetryNever, call.BlameUs, push.TokenKeep, "80300029"},
 		},
 		{name: "partial", fault: pushkitsim.Fault{Code: "80100000", Msg: `{"illegalTokens":{"tokenFormatError":["T2"]},"success":1,"failure":1}`}, want: taken("80100000")},
 		{name: "internal", fault: pushkitsim.Fault{Code: "81000001"}, want: unavailable("81000001")},
