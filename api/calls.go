@@ -15,7 +15,12 @@ import (
 
 // createCall is POST /v1/calls: an invitation.
 func (s *server) createCall(w http.ResponseWriter, r *http.Request, p Backend) error {
-	body, err := bodyOf(w, r)
+	q := queryOf(r)
+	dry := q.flag("dry_run")
+	if err := q.done(); err != nil {
+		return err
+	}
+	body, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
@@ -26,6 +31,9 @@ func (s *server) createCall(w http.ResponseWriter, r *http.Request, p Backend) e
 	in.AppID = p.AppID
 	if in.Key, err = idempotencyKey(r); err != nil {
 		return err
+	}
+	if dry {
+		return s.planCall(w, r, in)
 	}
 	in.BodyHash = sha256.Sum256(body)
 	c, err := s.Store.CreateCall(r.Context(), in)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push"
 	"github.com/pushwake/relay/push/apns"
+	"github.com/pushwake/relay/push/apns/apnssim"
 	"github.com/pushwake/relay/push/pushkit"
 	"github.com/pushwake/relay/push/pushkit/pushkitsim"
 	"github.com/pushwake/relay/store"
@@ -51,7 +53,35 @@ var pushKit = sync.OnceValues(func() (vendor, error) {
 	return v, err
 })
 
-// rig is a relay as it runs: store, dispatcher, Push Kit and the API on a
+// apple is the one APNs simulator of the test binary, with connections and a
+// credential.
+type apple struct {
+	sim        *apnssim.Sim
+	pools      *apns.Pools
+	credential []byte
+}
+
+var aPNs = sync.OnceValues(func() (v apple, err error) {
+	if v.sim, err = apnssim.New(apnssim.Options{}); err != nil {
+		return v, err
+	}
+	urls, err := v.sim.Start(apnssim.Addresses{})
+	if err != nil {
+		return v, err
+	}
+	key, err := v.sim.NewKey(apnssim.KeyOptions{TeamID: "TEAM123456"})
+	if err != nil {
+		return v, err
+	}
+	v.credential, err = apns.Credential{TeamID: key.TeamID, KeyID: key.KeyID, P8: key.P8, BundleID: "com.example.app"}.Marshal()
+	if err != nil {
+		return v, err
+	}
+	v.pools, err = apns.NewPools(apns.PoolsConfig{ProductionURL: urls.Production, SandboxURL: urls.Sandbox, RootCAs: v.sim.Roots()})
+	return v, err
+})
+
+// rig is a relay as it runs: store, dispatcher, both vendors and the API on a
 // socket, with the apps demo and other.
 type rig struct {
 	name                    string // no other rig has it
@@ -61,6 +91,7 @@ type rig struct {
 	store                   *store.Store
 	tokens                  *api.Tokens
 	vendor                  vendor
+	apple                   apple
 	client                  *http.Client
 	log                     *journal
 	backend, foreign, admin string // keys
@@ -108,6 +139,9 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 	if r.vendor, err = pushKit(); err != nil {
 		t.Fatal(err)
 	}
+	if r.apple, err = aPNs(); err != nil {
+		t.Fatal(err)
+	}
 	if r.tokens, err = api.NewTokens([][]byte{masterKey}); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +168,7 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 	r.log = &journal{}
 	server := httptest.NewUnstartedServer(api.New(api.Config{
 		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI, StallAfter: stallAfter, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
-		Vendors: vendors{},
+		Vendors: vendors{dispatcher},
 	}))
 	// An answer waits for its client, and not in the kernel.
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -153,7 +187,16 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 }
 
 // vendors joins the packages that speak to vendors, as cmd/relay does.
-type vendors struct{}
+type vendors struct{ dispatcher *push.Dispatcher }
+
+func (v vendors) Preview(ctx context.Context, w store.Wake) (api.Preview, error) {
+	r, err := v.dispatcher.Preview(ctx, w)
+	var unbuilt *push.UnbuiltError
+	if errors.As(err, &unbuilt) {
+		err = &api.UnbuiltError{Err: unbuilt.Err}
+	}
+	return api.Preview{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body}, err
+}
 
 func (vendors) Explain(channel call.Channel, code string, status int) call.Explanation {
 	a := push.Answer{Code: code, Status: status}
@@ -175,6 +218,9 @@ func (r *rig) open(ctx context.Context, appID string, v call.Vendor) (push.Sende
 	if err != nil {
 		return nil, err
 	}
+	if v == call.APNs {
+		return apns.New(apns.Config{Credential: c.Secret, Pools: r.apple.pools})
+	}
 	return pushkit.New(pushkit.Config{KeyFile: c.Secret, BaseURL: r.vendor.url})
 }
 
@@ -183,9 +229,10 @@ func (r *rig) install(id string) {
 	if _, err := r.store.PutApp(r.t.Context(), id, call.DefaultPolicy()); err != nil {
 		r.t.Fatal(err)
 	}
-	err := r.store.PutCredential(r.t.Context(), store.Credential{AppID: id, Vendor: call.PushKit, Secret: r.vendor.file, About: map[string]string{}})
-	if err != nil {
-		r.t.Fatal(err)
+	for vendor, secret := range map[call.Vendor][]byte{call.PushKit: r.vendor.file, call.APNs: r.apple.credential} {
+		if err := r.store.PutCredential(r.t.Context(), store.Credential{AppID: id, Vendor: vendor, Secret: secret, About: map[string]string{}}); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 

@@ -58,6 +58,18 @@ func chosen[T ~string](q *query, name string, set []T) T {
 	return v
 }
 
+// flag reads true or false; absent is false.
+func (q *query) flag(name string) bool {
+	switch q.text(name) {
+	case "true":
+		return true
+	case "", "false":
+		return false
+	}
+	q.fail(name, "must be true or false")
+	return false
+}
+
 func (q *query) moment(name string) time.Time {
 	s := q.text(name)
 	if s == "" {

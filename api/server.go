@@ -85,6 +85,7 @@ func (s *server) routes(r *chi.Mux) {
 	r.Get("/v1/devices/{device_id}", s.backend(s.getDevice))
 	r.Delete("/v1/devices/{device_id}", s.backend(s.deleteDevice))
 	r.Get("/v1/users/{user_id}/devices", s.backend(s.listUserDevices))
+	r.Get("/v1/users/{user_id}/reachability", s.backend(s.getReachability))
 	r.Post("/v1/device-tokens", s.backend(s.createDeviceToken))
 
 	// Apps on devices: a device JWT

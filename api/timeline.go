@@ -21,7 +21,8 @@ type entryJSON struct {
 	Confirm  *confirmJSON  `json:"confirm,omitempty"`
 	Report   *reportJSON   `json:"report,omitempty"`
 	Event    *eventJSON    `json:"event,omitempty"`
-	Advice   *string       `json:"advice"` // what to do about it, in plain words
+	Text     string        `json:"text"`   // what happened, in plain words
+	Advice   *string       `json:"advice"` // what to do about it
 }
 
 type decisionJSON struct {
@@ -103,11 +104,14 @@ func (s *server) timeline(w http.ResponseWriter, r *http.Request, appID string, 
 	if err != nil {
 		return err
 	}
-	out := struct {
-		Call callJSON    `json:"call"`
-		Data []entryJSON `json:"data"`
-	}{render(c), make([]entryJSON, len(entries))}
 	l := speak(w, r)
+	out := struct {
+		Summary string         `json:"summary"`
+		Legs    []legWordsJSON `json:"legs"`
+		Call    callJSON       `json:"call"`
+		Data    []entryJSON    `json:"data"`
+	}{Call: render(c), Data: make([]entryJSON, len(entries))}
+	out.Summary, out.Legs = s.summarize(c, entries, l)
 	for i, e := range entries {
 		out.Data[i] = s.renderEntry(e, l)
 	}
@@ -115,22 +119,20 @@ func (s *server) timeline(w http.ResponseWriter, r *http.Request, appID string, 
 }
 
 func (s *server) renderEntry(e store.Entry, l call.Language) entryJSON {
-	out := entryJSON{At: moment(e.At), DeviceID: orNull(e.DeviceID)}
+	out := entryJSON{At: moment(e.At), DeviceID: orNull(e.DeviceID), Text: s.said(e).In(l), Advice: orNull(s.advised(e).In(l))}
 	if e.LegID != uuid.Nil {
 		out.LegID = &e.LegID
 	}
 	switch {
 	case e.Decision != nil:
-		out.Type, out.Decision, out.Advice = "decision", renderDecision(*e.Decision), orNull(e.Decision.Reason.Advice().In(l))
+		out.Type, out.Decision = "decision", renderDecision(*e.Decision)
 	case e.Attempt != nil:
-		a := e.Attempt
-		out.Type, out.Attempt, out.Advice = "attempt", renderAttempt(*a), orNull(s.Vendors.Explain(a.Channel, a.Code, a.Status).Advice.In(l))
+		out.Type, out.Attempt = "attempt", renderAttempt(*e.Attempt)
 	case e.Confirm != nil:
 		c := e.Confirm
 		out.Type = "confirm"
 		out.Confirm = &confirmJSON{Source: c.Source, VendorCallID: orNull(c.VendorCallID), Verdict: c.Verdict, Reason: orNull(c.Reason)}
 		out.Confirm.Region, out.Confirm.Rules = renderGate(c.Gate)
-		out.Advice = orNull(call.Reason(c.Reason).Advice().In(l))
 	case e.Report != nil:
 		r := e.Report
 		out.Type = "report"
@@ -147,7 +149,6 @@ func (s *server) renderEntry(e store.Entry, l call.Language) entryJSON {
 		out.Event = &eventJSON{Type: e.Event.Type, CallSeq: e.Event.Seq, Status: e.Call.Status, EndReason: orNull(e.Call.EndReason)}
 		if e.Leg != nil {
 			out.Event.LegStatus, out.Event.LegReason = &e.Leg.Status, orNull(e.Leg.Reason)
-			out.Advice = orNull(e.Leg.Reason.Advice().In(l))
 		}
 	}
 	return out

@@ -98,11 +98,11 @@ var reasonRows = map[Reason]reasonRow{
 		Say("See the attempt's code; it is usually a matter of configuration.", "请查看该次推送的错误码，通常是配置问题。"),
 	}},
 	ReasonVendorThrottled: {BlameVendor, Explanation{
-		Say("The push vendor limited the rate until too little of the ring was left.", "推送服务一直限流，直到剩余振铃时间不足。"),
+		Say("The push vendor limited the rate, and the wake was given up.", "推送服务限流，唤醒被放弃。"),
 		Say("Spread the calls, or ask the vendor for a higher limit.", "请把呼叫错开，或向推送服务申请提高限额。"),
 	}},
 	ReasonVendorUnavailable: {BlameVendor, Explanation{
-		Say("The push vendor did not answer, or failed, until too little of the ring was left.", "推送服务一直无响应或出错，直到剩余振铃时间不足。"),
+		Say("The push vendor did not answer, or failed, and the wake was given up.", "推送服务无响应或出错，唤醒被放弃。"),
 		Say("Nothing is wrong with the device: call again. If it lasts, run `relay doctor`.", "设备没有问题，请重新呼叫；若持续出现，请运行 `relay doctor` 检查。"),
 	}},
 	ReasonDeadlinePassed: {BlameUs, Explanation{

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pushwake/relay/call"
@@ -227,11 +228,7 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 		answer = Answer{Outcome: Refused, Reason: call.ReasonVendorRefused, Retry: RetryNever, Blame: call.BlameUs, Token: TokenKeep, Code: NotSent, Message: "not sent: the wake's token could not be minted"}
 		p.giveBack(nil)
 	} else {
-		m := Message{
-			Attempt: attempt.ID, Channel: w.Channel, Token: w.Token, BundleID: w.BundleID, Environment: w.Environment, Locale: w.Locale,
-			Payload: w.Payload, RingLeft: time.Until(w.RingEnd), KeepFor: w.KeepFor,
-		}
-		m.Payload.Token, m.Payload.SentAt = token, attempt.StartedAt
+		m := message(w, attempt.ID, token, attempt.StartedAt)
 		ctx, cancel := context.WithTimeout(d.sends, d.config.AttemptTimeout)
 		answer = p.send(ctx, m)
 		cancel()
@@ -247,6 +244,16 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	d.config.Logger.Info("attempt", "app_id", w.AppID, "call_id", w.CallID, "leg_id", w.LegID, "attempt_id", attempt.ID, "number", w.Number,
 		"channel", w.Channel, "outcome", answer.Outcome, "blame", answer.Blame, "status", answer.Status, "code", answer.Code, "duration", took)
 	return answer, attempt
+}
+
+// message puts a wake into the words that every vendor shares.
+func message(w store.Wake, attempt uuid.UUID, token string, now time.Time) Message {
+	m := Message{
+		Attempt: attempt, Channel: w.Channel, Token: w.Token, BundleID: w.BundleID, Environment: w.Environment, Locale: w.Locale,
+		Payload: w.Payload, RingLeft: time.Until(w.RingEnd), KeepFor: w.KeepFor,
+	}
+	m.Payload.Token, m.Payload.SentAt = token, now
+	return m
 }
 
 // judge decides what follows from an answer, and how long to wait before the

@@ -18,6 +18,7 @@ import (
 // that is an io.Closer is closed when another credential took its place.
 type Sender interface {
 	Send(ctx context.Context, m Message) Answer
+	Previewer
 }
 
 // Message is one wake, ready to be put into a vendor's words.

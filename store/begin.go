@@ -72,13 +72,34 @@ func (s *Store) CreateCall(ctx context.Context, in Invite) (call.Call, error) {
 	if s.config.Full() {
 		return call.Call{}, ErrBusy
 	}
-	return s.begin(ctx, beginning{
+	return s.begin(ctx, in.beginning())
+}
+
+func (in Invite) beginning() beginning {
+	return beginning{
 		userID: in.Callee.UserID, scope: "backend", key: in.Key, hash: in.BodyHash, ring: in.Ring,
 		call: call.Call{
 			AppID: in.AppID, Direction: call.Incoming, Ref: in.Ref, Caller: in.Caller, Callee: in.Callee, Media: in.Media,
 			VoiceAnswer: in.VoiceAnswer, Conference: in.Conference, Custom: in.Custom,
 		},
-	})
+	}
+}
+
+// PlanCall decides about an invitation as CreateCall would now, and keeps and
+// wakes nothing: the call, the legs and the wakes that it returns are of no
+// call. The key is not looked at.
+//
+// Errors: ErrNotFound for an unknown app, ErrUnavailable.
+func (s *Store) PlanCall(ctx context.Context, in Invite) (call.Call, []Wake, error) {
+	in.Key = ""
+	planned := in.beginning()
+	k := newKnown()
+	b := &pgx.Batch{}
+	s.loadBegins(b, []*job[beginning, call.Call]{{in: planned}}, k)
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return call.Call{}, nil, translate(err)
+	}
+	return s.decideBegin(&planned, k, &writes{process: s.process})
 }
 
 // DialCall commits an outgoing call that a device reported.
@@ -150,6 +171,10 @@ type known struct {
 	keys    map[scopedKey]usedKey
 }
 
+func newKnown() *known {
+	return &known{tenants: map[string]tenant{}, devices: map[appKey][]deviceRow{}, alive: map[appKey]*[2]int{}, keys: map[scopedKey]usedKey{}}
+}
+
 type usedKey struct {
 	hash   []byte
 	callID uuid.UUID
@@ -159,10 +184,13 @@ type usedKey struct {
 func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
 	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
 	defer cancel()
-	k := &known{tenants: map[string]tenant{}, devices: map[appKey][]deviceRow{}, alive: map[appKey]*[2]int{}, keys: map[scopedKey]usedKey{}}
+	k := newKnown()
 	w := &writes{process: s.process}
 	var wakes []Wake
-	err := s.transact(ctx, s.patience(jobs[0].again), func(b *pgx.Batch) { s.loadBegins(b, jobs, k) }, func(b *pgx.Batch) error {
+	err := s.transact(ctx, s.patience(jobs[0].again), func(b *pgx.Batch) {
+		queueLocks(b, beginLocks(jobs))
+		s.loadBegins(b, jobs, k)
+	}, func(b *pgx.Batch) error {
 		for _, j := range jobs {
 			var first []Wake
 			if j.out, first, j.err = s.decideBegin(&j.in, k, w); j.err == nil {
@@ -187,9 +215,20 @@ func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
 	return nil
 }
 
-// loadBegins queues the locks and the reads of a batch.
+// beginLocks are those of a batch: of the keys, and of the users whose devices are
+// planned for.
+func beginLocks(jobs []*job[beginning, call.Call]) (locks []int64) {
+	for _, j := range jobs {
+		if j.in.key != "" {
+			locks = append(locks, lockKey("idempotency", j.in.call.AppID, j.in.scope, j.in.key))
+		}
+		locks = append(locks, lockKey("user", j.in.call.AppID, j.in.userID))
+	}
+	return locks
+}
+
+// loadBegins queues the reads of a batch.
 func (s *Store) loadBegins(b *pgx.Batch, jobs []*job[beginning, call.Call], k *known) {
-	var locks []int64
 	var apps, userApps, users, keyApps, scopes, keys []string
 	seen := map[appKey]bool{}
 	for _, j := range jobs {
@@ -197,16 +236,13 @@ func (s *Store) loadBegins(b *pgx.Batch, jobs []*job[beginning, call.Call], k *k
 		app := in.call.AppID
 		apps = append(apps, app)
 		if in.key != "" {
-			locks = append(locks, lockKey("idempotency", app, in.scope, in.key))
 			keyApps, scopes, keys = append(keyApps, app), append(scopes, in.scope), append(keys, in.key)
 		}
 		if user := (appKey{app, in.userID}); !seen[user] {
 			seen[user] = true
-			locks = append(locks, lockKey("user", app, in.userID))
 			userApps, users = append(userApps, app), append(users, in.userID)
 		}
 	}
-	queueLocks(b, locks)
 	queueTenants(b, apps, k.tenants)
 	if len(keys) > 0 {
 		b.Queue(`SELECT i.app_id, i.scope, i.key, i.body_hash, i.call_id

@@ -102,6 +102,19 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 	return a
 }
 
+// Preview implements [push.Previewer].
+func (c *Client) Preview(m push.Message) (push.Request, error) {
+	request, err := Build(m, c.key.BundleID)
+	if err != nil {
+		return push.Request{}, err
+	}
+	h := request.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8") // by apns2
+	h.Set("Authorization", "bearer ***")
+	h.Set("User-Agent", userAgent)
+	return push.Request{Method: http.MethodPost, URL: c.pools.URL(m.Environment) + "/3/device/" + m.Token, Header: h, Body: request.Body()}, nil
+}
+
 // unsent is the verdict on a message that APNs has no form for.
 func unsent(err error) push.Answer {
 	a := byReason[push.NotSent].Answer

@@ -18,6 +18,8 @@ const suspicious = time.Second
 // tight loop.
 const refusalPause = 5 * time.Millisecond
 
+const userAgent = "relay"
+
 // exchange is what apns2's types have no room for: what a request needs beside
 // its Notification, and the answer as it came.
 type exchange struct {
@@ -45,6 +47,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", x.authorization)
+	r.Header.Set("User-Agent", userAgent)
 	r.Header.Set("Apns-Expiration", strconv.FormatInt(x.expiration, 10))
 	for try := 1; ; try++ {
 		response, err := t.once(r, x)

@@ -148,6 +148,22 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 	return a
 }
 
+// Preview implements [push.Previewer].
+func (c *Client) Preview(m push.Message) (push.Request, error) {
+	request, err := Build(m)
+	if err != nil {
+		return push.Request{}, err
+	}
+	header(request, "Bearer ***")
+	return push.Request{Method: http.MethodPost, URL: c.URL(), Header: request.Header, Body: request.Body}, nil
+}
+
+// header adds what every request of a client has.
+func header(request Request, authorization string) {
+	request.Header.Set("Authorization", authorization)
+	request.Header.Set("User-Agent", "relay")
+}
+
 // renew deals with a refused authorization.
 func (c *Client) renew(a *push.Answer, refused *bearer) {
 	if !c.signer.renew(refused) {
@@ -164,9 +180,8 @@ func (c *Client) post(ctx context.Context, request Request, b *bearer, m push.Me
 	if err != nil {
 		return noAnswer(err, connecting)
 	}
+	header(request, b.header)
 	r.Header = request.Header
-	r.Header.Set("Authorization", b.header)
-	r.Header.Set("User-Agent", "relay")
 	response, err := c.http.Do(r)
 	if err != nil {
 		return noAnswer(err, stage(at.Load()))

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// planJSON is what an invitation would come to now.
+type planJSON struct {
+	Status    call.Status     `json:"status"`
+	EndReason *call.EndReason `json:"end_reason"`
+	Reachable int             `json:"reachable"`
+	ExpiresAt moment          `json:"expires_at"`
+	Legs      []plannedJSON   `json:"legs"`
+}
+
+// plannedJSON is what would become of one device: a wake, or a reason.
+type plannedJSON struct {
+	DeviceID     string             `json:"device_id"`
+	Platform     call.Platform      `json:"platform"`
+	DeviceType   call.DeviceType    `json:"device_type"`
+	Channel      *call.Channel      `json:"channel"`
+	Presentation *call.Presentation `json:"presentation"`
+	Reason       *call.Reason       `json:"reason"`
+	Advice       *string            `json:"advice"`
+	Decision     *decisionJSON      `json:"decision"`
+	Request      *requestJSON       `json:"request"` // to the vendor
+	Problem      *string            `json:"problem"` // why there is no request though the gate lets the device ring
+}
+
+// requestJSON is a request to a vendor, its tokens and keys masked.
+type requestJSON struct {
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers"` // names in lower case
+	Body    json.RawMessage   `json:"body"`
+}
+
+// planCall is POST /v1/calls?dry_run=true: what the invitation would come to.
+// Nothing is kept and nothing is sent.
+func (s *server) planCall(w http.ResponseWriter, r *http.Request, in store.Invite) error {
+	c, wakes, err := s.Store.PlanCall(r.Context(), in)
+	if err != nil {
+		return err
+	}
+	byLeg := make(map[uuid.UUID]store.Wake, len(wakes))
+	for _, wake := range wakes {
+		byLeg[wake.LegID] = wake
+	}
+	l := speak(w, r)
+	out := planJSON{
+		Status: c.Status, EndReason: orNull(c.EndReason), Reachable: c.Reachable(), ExpiresAt: moment(c.ExpiresAt), Legs: make([]plannedJSON, len(c.Legs)),
+	}
+	for i, leg := range c.Legs {
+		planned := plannedJSON{
+			DeviceID: leg.DeviceID, Platform: leg.Platform, DeviceType: leg.DeviceType, Channel: orNull(leg.Channel), Presentation: orNull(leg.Presentation),
+			Reason: orNull(leg.Reason), Advice: orNull(leg.Reason.Advice().In(l)), Decision: renderDecision(leg.Decision),
+		}
+		if wake, ok := byLeg[leg.ID]; ok {
+			planned.Request, planned.Problem = s.preview(r, wake, l)
+		}
+		out.Legs[i] = planned
+	}
+	return write(w, http.StatusOK, out)
+}
+
+var (
+	noCredential  = call.Say("The app has no credential for the channel.", "该应用没有此通道的凭据。")
+	badCredential = call.Say("The app's credential for the channel cannot be used; `relay doctor` says why.", "该应用在此通道的凭据无法使用，请运行 `relay doctor` 查看原因。")
+)
+
+// preview is the request of a wake, or why there would be none.
+func (s *server) preview(r *http.Request, wake store.Wake, l call.Language) (*requestJSON, *string) {
+	p, err := s.Vendors.Preview(r.Context(), wake)
+	var unbuilt *UnbuiltError
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrNotFound):
+		return nil, orNull(noCredential.In(l))
+	case errors.As(err, &unbuilt):
+		return nil, orNull(unbuilt.Error())
+	default:
+		s.Logger.Warn("a credential cannot be used", "app_id", wake.AppID, "channel", wake.Channel, "error", err)
+		return nil, orNull(badCredential.In(l))
+	}
+	out := &requestJSON{Method: p.Method, URL: p.URL, Headers: map[string]string{}, Body: p.Body}
+	for name, values := range p.Header {
+		out.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
+	}
+	return out, nil
+}
+
+// reachabilityJSON is who of a user's devices would ring now.
+type reachabilityJSON struct {
+	UserID    string          `json:"user_id"`
+	Reachable int             `json:"reachable"`
+	EndReason *call.EndReason `json:"end_reason"` // with which a call would end at once; null where a device would ring
+	Devices   []deviceJSON    `json:"devices"`
+}
+
+// getReachability is GET /v1/users/{user_id}/reachability: what would ring now,
+// and why not.
+func (s *server) getReachability(w http.ResponseWriter, r *http.Request, p Backend) error {
+	user, err := pathText(r, "user_id")
+	if err != nil {
+		return err
+	}
+	if err := queryOf(r).done(); err != nil {
+		return err
+	}
+	devices, err := s.Store.UserDevices(r.Context(), p.AppID, user)
+	if err != nil {
+		return err
+	}
+	l := speak(w, r)
+	out := reachabilityJSON{UserID: user, Devices: make([]deviceJSON, len(devices))}
+	plan := make([]call.Decision, len(devices))
+	for i, d := range devices {
+		out.Devices[i], plan[i] = renderDevice(d, l), d.Decision
+	}
+	var c call.Call // the rules say how a call ends that nobody can ring
+	c.Invite(plan, call.DefaultRing, s.Store.Now(), uuid.New)
+	out.Reachable, out.EndReason = c.Reachable(), orNull(c.EndReason)
+	return write(w, http.StatusOK, out)
+}
