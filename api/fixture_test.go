@@ -102,7 +102,7 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 		},
 	}))
 	t.Cleanup(server.Close)
-	r.url, r.client = server.URL, &http.Client{Transport: &witness{t, server.Client().Transport}, Timeout: time.Minute}
+	r.url, r.client = server.URL, &http.Client{Transport: &witness{t: t, next: server.Client().Transport}, Timeout: time.Minute}
 	r.install(app)
 	r.install(otherApp)
 	r.backend, r.foreign, r.admin = r.key(app, store.BackendKey), r.key(otherApp, store.BackendKey), r.key("", store.AdminKey)
