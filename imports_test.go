@@ -36,6 +36,7 @@ var fenced = map[string][]string{
 	"github.com/pressly/goose/v3":              {"migrations"},
 	"github.com/alecthomas/kong":               {"cmd/relay"},
 	"github.com/sony/gobreaker/v2":             {"push"},
+	"github.com/swaggest/swgui":                {"api"},
 	"github.com/google/go-cmp":                 {},
 	"pgregory.net/rapid":                       {},
 	"github.com/getkin/kin-openapi":            {},
