@@ -6,6 +6,8 @@ var (
 	DecodeReports      = decodeReports
 	DecodeRegistration = decodeRegistration
 	DecodeConfirm      = decodeConfirm
+	EntryTypes         = entryTypes
+	Environments       = environments
 )
 
 // ErrorCode is the code by which a client is told of an error, and the pointers

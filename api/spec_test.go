@@ -12,6 +12,7 @@ import (
 	"github.com/pushwake/relay/api"
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push"
+	"github.com/pushwake/relay/store"
 )
 
 func TestDocumentIsValid(t *testing.T) {
@@ -91,7 +92,7 @@ func TestDocumentHasTheSets(t *testing.T) {
 		"EventType": texts(ofCalls), "Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
 		"Outcome":   texts(push.Outcomes), "Blame": texts([]push.Blame{push.BlameNone, push.BlameDevice, push.BlameVendor, push.BlameUs}),
-		"ProblemCode": texts(api.Codes),
+		"ProblemCode": texts(api.Codes), "ReportRefusal": store.Refusals(), "EntryType": texts(api.EntryTypes), "Environment": api.Environments,
 	}
 	for name, schema := range d.spec.Components.Schemas {
 		if len(schema.Value.Enum) == 0 {

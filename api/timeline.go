@@ -10,10 +10,24 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// entryJSON is one thing that happened to a call. type says which part is set.
+// entryType says which part of an entry is set.
+type entryType string
+
+const (
+	entryDecision entryType = "decision"
+	entryAttempt  entryType = "attempt"
+	entryConfirm  entryType = "confirm"
+	entryReport   entryType = "report"
+	entryEvent    entryType = "event"
+)
+
+// entryTypes lists every entry type.
+var entryTypes = []entryType{entryDecision, entryAttempt, entryConfirm, entryReport, entryEvent}
+
+// entryJSON is one thing that happened to a call.
 type entryJSON struct {
 	At       moment        `json:"at"`
-	Type     string        `json:"type"` // decision, attempt, confirm, report, event
+	Type     entryType     `json:"type"`
 	LegID    *uuid.UUID    `json:"leg_id"`
 	DeviceID *string       `json:"device_id"`
 	Decision *decisionJSON `json:"decision,omitempty"`
@@ -117,13 +131,13 @@ func (s *server) renderEntry(e store.Entry) entryJSON {
 	}
 	switch {
 	case e.Decision != nil:
-		out.Type, out.Decision, out.Advice = "decision", renderDecision(*e.Decision), orNull(e.Decision.Reason.Advice())
+		out.Type, out.Decision, out.Advice = entryDecision, renderDecision(*e.Decision), orNull(e.Decision.Reason.Advice())
 	case e.Attempt != nil:
 		a := e.Attempt
-		out.Type, out.Attempt, out.Advice = "attempt", renderAttempt(*a), orNull(s.Advice(a.Channel, a.Code, a.Status))
+		out.Type, out.Attempt, out.Advice = entryAttempt, renderAttempt(*a), orNull(s.Advice(a.Channel, a.Code, a.Status))
 	case e.Confirm != nil:
 		c := e.Confirm
-		out.Type = "confirm"
+		out.Type = entryConfirm
 		out.Confirm = &confirmJSON{Source: c.Source, VendorCallID: orNull(c.VendorCallID), Verdict: c.Verdict, Reason: orNull(c.Reason)}
 		if c.Region != nil {
 			region := renderRegion(*c.Region)
@@ -132,7 +146,7 @@ func (s *server) renderEntry(e store.Entry) entryJSON {
 		out.Advice = orNull(call.Reason(c.Reason).Advice())
 	case e.Report != nil:
 		r := e.Report
-		out.Type = "report"
+		out.Type = entryReport
 		out.Report = &reportJSON{
 			Seq: r.Seq, Event: r.Event, At: moment(r.At), Media: orNull(r.Media), VendorCallID: orNull(r.VendorCallID), ErrorReason: orNull(r.ErrorReason),
 			FailureCause: orNull(r.FailureCause), Refused: orNull(r.Refused),
@@ -141,7 +155,7 @@ func (s *server) renderEntry(e store.Entry) entryJSON {
 			out.Report.ErrorCode = &r.ErrorCode
 		}
 	default:
-		out.Type = "event"
+		out.Type = entryEvent
 		out.Event = &eventJSON{Type: e.Event.Type, CallSeq: e.Event.Seq, Status: e.Call.Status, EndReason: orNull(e.Call.EndReason)}
 		if e.Leg != nil {
 			out.Event.LegStatus, out.Event.LegReason = &e.Leg.Status, orNull(e.Leg.Reason)
