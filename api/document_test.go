@@ -24,6 +24,7 @@ type document struct {
 	spec *openapi3.T
 	tree map[string]any
 	text []byte
+	root yaml.Node // of the text, with the lines
 
 	mu       sync.Mutex
 	compiler *jsonschema.Compiler
@@ -42,11 +43,10 @@ func newDocument(text []byte) (*document, error) {
 	if d.spec, err = openapi3.NewLoader().LoadFromData(text); err != nil {
 		return nil, err
 	}
-	var plain map[string]any
-	if err := yaml.Unmarshal(text, &plain); err != nil {
+	if err := yaml.Unmarshal(text, &d.root); err != nil {
 		return nil, err
 	}
-	asJSON, err := json.Marshal(plain)
+	asJSON, err := json.Marshal(plain(&d.root))
 	if err != nil {
 		return nil, err
 	}
