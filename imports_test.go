@@ -32,24 +32,27 @@ var mayImport = map[string][]string{
 
 // fenced is which packages may import a library of others directly.
 var fenced = map[string][]string{
-	"github.com/go-chi/chi/v5":            {"api", "push/apns/apnssim", "push/pushkit/pushkitsim"},
-	"github.com/golang-jwt/jwt/v5":        {"api", "push/apns", "push/apns/apnssim", "push/pushkit", "push/pushkit/pushkitsim"},
-	"github.com/sideshow/apns2":           {"push/apns"},
-	"golang.org/x/net":                    {"push/apns/apnssim"},
-	"github.com/jackc/pgx/v5":             {"store", "store/localpg", "store/storetest", "migrations"},
-	"github.com/pressly/goose/v3":         {"migrations"},
-	"github.com/alecthomas/kong":          {"cmd/relay"},
-	"github.com/sony/gobreaker/v2":        {"push"},
-	"github.com/google/go-cmp":            {},
-	"pgregory.net/rapid":                  {},
-	"github.com/getkin/kin-openapi":       {},
-	"testing":                             {"store/storetest"},
-	"github.com/phuslu/iploc":             {"call"},
-	"github.com/nyaruka/phonenumbers":     {"call"},
-	"database/sql":                        {"migrations"},
-	"net/http":                            {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store/localpg"},
-	"encoding/json":                       nil, // anybody's
-	"github.com/prometheus/client_golang": {"api", "cmd/relay", "push", "store"},
+	"github.com/go-chi/chi/v5":                 {"api", "push/apns/apnssim", "push/pushkit/pushkitsim"},
+	"github.com/golang-jwt/jwt/v5":             {"api", "push/apns", "push/apns/apnssim", "push/pushkit", "push/pushkit/pushkitsim"},
+	"github.com/sideshow/apns2":                {"push/apns"},
+	"golang.org/x/net":                         {"push/apns/apnssim"},
+	"github.com/jackc/pgx/v5":                  {"store", "store/localpg", "store/storetest", "migrations"},
+	"github.com/pressly/goose/v3":              {"migrations"},
+	"github.com/alecthomas/kong":               {"cmd/relay"},
+	"github.com/sony/gobreaker/v2":             {"push"},
+	"github.com/google/go-cmp":                 {},
+	"github.com/swaggest/swgui":                {"api"},
+	"github.com/santhosh-tekuri/jsonschema/v6": {},
+	"go.yaml.in/yaml/v3":                       {},
+	"pgregory.net/rapid":                       {},
+	"github.com/getkin/kin-openapi":            {},
+	"testing":                                  {"store/storetest"},
+	"github.com/phuslu/iploc":                  {"call"},
+	"github.com/nyaruka/phonenumbers":          {"call"},
+	"database/sql":                             {"migrations"},
+	"net/http":                                 {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store/localpg"},
+	"encoding/json":                            nil, // anybody's
+	"github.com/prometheus/client_golang":      {"api", "cmd/relay", "push", "store"},
 }
 
 func TestImportsRunDownward(t *testing.T) {

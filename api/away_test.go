@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pushwake/relay/api"
+	"github.com/pushwake/relay/store"
 )
 
 // gate stands between a relay and its database, and can shut.
@@ -37,11 +38,11 @@ func (p passing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// through makes the URL of a database that is reached through the gate.
-func (g *gate) through(t testing.TB) func(string) string {
-	return func(database string) string {
+// through lets a store reach its database through the gate.
+func (g *gate) through(t testing.TB) func(*store.Config) {
+	return func(config *store.Config) {
 		t.Helper()
-		u, err := url.Parse(database)
+		u, err := url.Parse(config.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +75,7 @@ func (g *gate) through(t testing.TB) func(string) string {
 		})
 		q.Set("host", dir)
 		u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
-		return u.String()
+		config.URL = u.String()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pushwake/relay/api"
+	"github.com/pushwake/relay/store"
 	"github.com/pushwake/relay/store/storetest"
 )
 
@@ -132,7 +133,7 @@ func reading(t testing.TB, conn *pgx.Conn) (n int) {
 
 // patientRig waits for locks longer than any test does.
 func patientRig(t testing.TB) *rig {
-	r := newRig(t, func(url string) string { return url + "&lock_timeout=60000" })
+	r := newRig(t, func(c *store.Config) { c.URL += "&lock_timeout=60000" })
 	storetest.FillHistory(t, r.db, app, exported, time.Second, time.Now())
 	return r
 }

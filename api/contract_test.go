@@ -1,179 +1,157 @@
 package api_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
+	"flag"
+	"maps"
 	"net/http"
-	"net/url"
+	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/go-chi/chi/v5"
+	"github.com/google/go-cmp/cmp"
 
-	"github.com/pushwake/relay"
 	"github.com/pushwake/relay/api"
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/push"
+	"github.com/pushwake/relay/store"
 )
 
-// document is the OpenAPI document, loaded and validated once.
-var document = sync.OnceValues(func() (*openapi3.T, error) {
-	doc, err := openapi3.NewLoader().LoadFromData(relay.OpenAPI)
-	if err != nil {
-		return nil, err
-	}
-	return doc, doc.Validate(openapi3.NewLoader().Context)
-})
+var update = flag.Bool("update", false, "write the exchanges of TestContract into openapi.yaml as its examples")
 
-var documentRouter = sync.OnceValues(func() (routers.Router, error) {
-	doc, err := document()
-	if err != nil {
-		return nil, err
-	}
-	return legacy.NewRouter(doc)
-})
-
-const ndjson = "application/x-ndjson"
-
-// witness looks at every exchange of the tests: the answer must be one that the
-// document describes; what the document refuses, the server must refuse; what
-// the document allows, the server may refuse only for a listed reason.
-type witness struct {
-	t    testing.TB
-	next http.RoundTripper
+// service is what the code is, for the document to be held against.
+type service struct {
+	routes    []string            // method and path
+	sets      map[string][]string // the closed sets, by the name of their schema
+	exchanges []exchange
 }
 
-func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
-	var sent []byte
-	if r.Body != nil {
-		var err error
-		if sent, err = io.ReadAll(r.Body); err != nil {
-			return nil, err
-		}
-		r.Body = io.NopCloser(bytes.NewReader(sent))
+// wrong says where a document and a service differ.
+func (d *document) wrong(s service) (wrong []string) {
+	wrong = slices.Concat(d.wrongRoutes(s.routes), d.wrongSets(s.sets))
+	for _, e := range s.exchanges {
+		wrong = append(wrong, d.judge(e)...)
 	}
-	resp, err := w.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	got, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	_ = resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(got))
-	w.judge(r, sent, resp, got)
-	return resp, nil
+	return slices.Concat(wrong, d.neverSeen(s.exchanges), d.examples(s.exchanges))
 }
 
-func (w *witness) judge(r *http.Request, sent []byte, resp *http.Response, got []byte) {
-	what := r.Method + " " + r.URL.RequestURI()
-	if resp.Header.Get("X-Request-Id") == "" {
-		w.t.Errorf("%s: no X-Request-Id", what)
+// wrongRoutes compares the routes with the operations.
+func (d *document) wrongRoutes(served []string) (wrong []string) {
+	var documented []string
+	for _, op := range d.operations() {
+		documented = append(documented, op.String())
 	}
-	router, err := documentRouter()
+	for _, route := range served {
+		if !slices.Contains(documented, route) {
+			wrong = append(wrong, route+" is served and not documented")
+		}
+	}
+	for _, route := range documented {
+		if !slices.Contains(served, route) {
+			wrong = append(wrong, route+" is documented and not served")
+		}
+	}
+	return wrong
+}
+
+// wrongSets compares the closed sets with the document's enums.
+func (d *document) wrongSets(sets map[string][]string) (wrong []string) {
+	documented := map[string][]string{}
+	for name, schema := range d.spec.Components.Schemas {
+		for _, v := range schema.Value.Enum {
+			text, _ := v.(string)
+			documented[name] = append(documented[name], text)
+		}
+	}
+	names := maps.Clone(sets)
+	maps.Copy(names, documented)
+	for name := range names {
+		if diff := cmp.Diff(sets[name], documented[name]); diff != "" {
+			wrong = append(wrong, "the enum "+name+" (-code +document):\n"+diff)
+		}
+	}
+	return wrong
+}
+
+// TestContract plays the whole API once and holds the document against what was
+// seen: routes, sets, every exchange, that all that is documented happened, and
+// that the examples are what was exchanged. Then it breaks the document and the
+// service in each way and sees that it is noticed.
+//
+// Who adds an operation plays it in scenario and writes the new examples by
+//
+//	go test ./api -run TestContract -update
+func TestContract(t *testing.T) {
+	t.Parallel()
+	g := &gate{}
+	r := newRig(t, g.through(t), func(c *store.Config) { c.LockWait = time.Second })
+	r.witness.kept = &recording{}
+	r.scenario()
+	r.sweep()
+	r.outage(g)
+	r.breakage()
+	d, err := published()
 	if err != nil {
-		w.t.Errorf("the document: %v", err)
-		return
+		t.Fatal(err)
 	}
-	// As the server does, the path is matched before it is unescaped.
-	asked := r.Clone(r.Context())
-	asked.URL = &url.URL{Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery}
-	route, params, err := router.FindRoute(asked)
-	if err == nil && strings.HasSuffix(asked.URL.Path, "/") { // which the router passes over, and the server does not
-		err = routers.ErrPathNotFound
-	}
-	if err != nil {
-		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed && resp.StatusCode != http.StatusNotAcceptable {
-			w.t.Errorf("%s is not in the document and gets %d", what, resp.StatusCode)
+	s := service{routes: served(t), sets: sets(), exchanges: r.witness.kept.exchanges}
+	if *update {
+		text, err := d.withExamples(s.exchanges)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return
-	}
-	for name, escaped := range params {
-		if params[name], err = url.PathUnescape(escaped); err != nil {
-			w.t.Errorf("%s: %v", what, err)
+		if err := os.WriteFile("../openapi.yaml", text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if d, err = newDocument(text); err != nil {
+			t.Fatal(err)
 		}
 	}
-	asked.Body = io.NopCloser(bytes.NewReader(sent))
-	in := &openapi3filter.RequestValidationInput{
-		Request: asked, PathParams: params, QueryParams: r.URL.Query(), Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true, IncludeResponseStatus: true},
+	for _, wrong := range d.wrong(s) {
+		t.Error(wrong)
 	}
-	refused := openapi3filter.ValidateRequest(r.Context(), in)
-	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: resp.StatusCode, Header: resp.Header, Options: in.Options}
-	if resp.Header.Get("Content-Type") == ndjson {
-		out.Options = &openapi3filter.Options{ExcludeResponseBody: true, IncludeResponseStatus: true}
-		if err := linesAsDocumented(route, got); err != nil {
-			w.t.Errorf("%s: the lines are not as documented: %v", what, err)
-		}
-	}
-	out.SetBodyBytes(got)
-	if err := openapi3filter.ValidateResponse(r.Context(), out); err != nil {
-		w.t.Errorf("%s: the answer is not as documented: %v\n%s", what, err, got)
-	}
-	switch {
-	case refused != nil && (resp.StatusCode < 400 || resp.StatusCode > 499):
-		w.t.Errorf("%s: the document refuses it, the server answers %d: %v\n%s", what, resp.StatusCode, refused, sent)
-	case refused == nil && (resp.StatusCode == 400 || resp.StatusCode == 422):
-		if left := unlisted(got); left != "" {
-			w.t.Errorf("%s: the document allows what the server refuses with %q\n%s", what, left, sent)
-		}
+	if !t.Failed() {
+		t.Run("noticed", func(t *testing.T) { notices(t, d, s) })
+		t.Run("rewritten", func(t *testing.T) { rewrites(t, d, s) })
 	}
 }
 
-// linesAsDocumented validates the lines of an answer in NDJSON, of which the
-// document describes one.
-func linesAsDocumented(route *routers.Route, body []byte) error {
-	lines := []any{}
-	for line := range bytes.Lines(body) {
-		var v any
-		if err := json.Unmarshal(line, &v); err != nil {
-			return err
-		}
-		lines = append(lines, v)
+// served lists the routes.
+func served(t *testing.T) (routes []string) {
+	t.Helper()
+	err := chi.Walk(api.New(api.Config{}).(chi.Routes), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		routes = append(routes, method+" "+route)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	all := openapi3.NewArraySchema()
-	all.Items = route.Operation.Responses.Status(http.StatusOK).Value.Content[ndjson].Schema
-	return all.VisitJSON(lines, openapi3.VisitAsResponse(), openapi3.EnableJSONSchema2020())
+	return routes
 }
 
-// beyondSchema lists why the server may refuse what the document allows, by the
-// words of the detail.
-var beyondSchema = []string{
-	"must not contain NUL", "bytes as sent", // text and custom
-	"http or https address", "country code", "must be a phone number", "must be a time as in RFC 3339", // what a text means
-	"does not exist on", "belongs to answered only", "belongs to not_reported only", "with these media", // between fields
-	"does not exist here", "must be given once", "one that this service gave", "the query cannot be read", // the query
-	"is not UTF-8", "is not JSON", // bytes that a lenient reader passes over
-	"there is no such field", "must be an object", "the body is empty", // a body where the document has none
-	"key was used with another body",
+func texts[T ~string](set []T) []string {
+	out := make([]string, len(set))
+	for i, v := range set {
+		out[i] = string(v)
+	}
+	return out
 }
 
-// unlisted is the first reason of a refusal that is not listed.
-func unlisted(problem []byte) string {
-	var p struct {
-		Code   api.Code
-		Detail string
-		Errors []struct{ Pointer, Detail string }
+// sets are the closed sets of the code, by the name of their schema.
+func sets() map[string][]string {
+	ofCalls := slices.DeleteFunc(slices.Clone(call.EventTypes), func(e call.EventType) bool { return strings.HasPrefix(string(e), "device.") })
+	return map[string][]string{
+		"CallStatus": texts(call.Statuses), "EndReason": texts(call.EndReasons), "Direction": texts(call.Directions), "Media": texts(call.AllMedia),
+		"LegStatus": texts(call.LegStatuses), "Reason": texts(call.Reasons), "Channel": texts(call.Channels), "Presentation": texts(call.Presentations),
+		"Platform": texts(call.Platforms), "DeviceType": texts(call.DeviceTypes), "Environment": api.Environments, "TokenName": texts(call.TokenNames),
+		"TokenState": texts([]call.TokenState{call.TokenAlive, call.TokenDead, call.TokenSuspended}), "ReportEvent": texts(call.ReportEvents),
+		"ReportRefusal": store.Refusals(), "ErrorReason": texts(call.ErrorReasons), "FailureCause": texts(call.FailureCauses),
+		"ConfirmSource": texts(call.Sources), "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls),
+		"Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
+		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
+		"Outcome":   texts(push.Outcomes), "Blame": texts(call.Blames),
+		"ProblemCode": texts(api.Codes),
 	}
-	if err := json.Unmarshal(problem, &p); err != nil {
-		return err.Error()
-	}
-	details := []string{p.Detail}
-	if len(p.Errors) > 0 {
-		details = details[:0]
-		for _, e := range p.Errors {
-			details = append(details, e.Detail)
-		}
-	}
-	for _, d := range details {
-		if !slices.ContainsFunc(beyondSchema, func(known string) bool { return strings.Contains(d, known) }) {
-			return d
-		}
-	}
-	return ""
 }

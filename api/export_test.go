@@ -7,6 +7,8 @@ var (
 	DecodeRegistration = decodeRegistration
 	DecodeConfirm      = decodeConfirm
 	Defuse             = defuse
+	EntryTypes         = entryTypes
+	Environments       = environments
 )
 
 // ErrorCode is the code by which a client is told of an error, and the pointers

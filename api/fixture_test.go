@@ -94,6 +94,8 @@ type rig struct {
 	apple                   apple
 	client                  *http.Client
 	log                     *journal
+	witness                 *witness
+	example                 string // what the next exchanges are examples of
 	backend, foreign, admin string // keys
 }
 
@@ -131,8 +133,8 @@ func (j *journal) of(requestID string) object {
 
 var masterKey = bytes.Repeat([]byte("m"), store.MasterKeyBytes)
 
-// newRig starts one; through, where it is given, is the way to the database.
-func newRig(t testing.TB, through ...func(url string) string) *rig {
+// newRig starts one, with a store that is configured otherwise where that is given.
+func newRig(t testing.TB, configure ...func(*store.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, name: rand.Text(), db: storetest.Database(t)}
 	var err error
@@ -145,15 +147,15 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 	if r.tokens, err = api.NewTokens([][]byte{masterKey}); err != nil {
 		t.Fatal(err)
 	}
-	url := r.db
-	for _, f := range through {
-		url = f(url)
-	}
 	var dispatcher *push.Dispatcher
-	r.store = storetest.Open(t, store.Config{
-		URL: url, MaxConns: 8, MasterKeys: [][]byte{masterKey},
+	config := store.Config{
+		URL: r.db, MaxConns: 8, MasterKeys: [][]byte{masterKey},
 		OnWakes: func(w []store.Wake) { dispatcher.Enqueue(w) }, Full: func() bool { return dispatcher.Full() },
-	})
+	}
+	for _, f := range configure {
+		f(&config)
+	}
+	r.store = storetest.Open(t, config)
 	dispatcher = push.New(push.Config{Store: r.store, WakeToken: r.tokens.Wake, Drain: time.Second, Senders: r.open})
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
@@ -179,7 +181,8 @@ func newRig(t testing.TB, through ...func(url string) string) *rig {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	r.url, r.client = server.URL, &http.Client{Transport: &witness{t, server.Client().Transport}, Timeout: time.Minute}
+	r.witness = &witness{t: t, next: server.Client().Transport}
+	r.url, r.client = server.URL, &http.Client{Transport: r.witness, Timeout: time.Minute}
 	r.install(app)
 	r.install(otherApp)
 	r.backend, r.foreign, r.admin = r.key(app, store.BackendKey), r.key(otherApp, store.BackendKey), r.key("", store.AdminKey)
@@ -211,6 +214,13 @@ func (r *rig) in(t testing.TB) *rig {
 	part := *r
 	part.t = t
 	return &part
+}
+
+// show is the rig for an exchange that is an example in the document.
+func (r *rig) show(example string) *rig {
+	shown := *r
+	shown.example = example
+	return &shown
 }
 
 func (r *rig) open(ctx context.Context, appID string, v call.Vendor) (push.Sender, error) {
@@ -285,7 +295,8 @@ func (r *rig) ask(bearer, method, path string, body any, headers ...string) answ
 			r.t.Fatal(err)
 		}
 	}
-	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, bytes.NewReader(sent))
+	ctx := context.WithValue(r.t.Context(), exampleName{}, r.example)
+	req, err := http.NewRequestWithContext(ctx, method, r.url+path, bytes.NewReader(sent))
 	if err != nil {
 		r.t.Fatal(err)
 	}

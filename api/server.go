@@ -110,6 +110,9 @@ func (s *server) routes(r *chi.Mux) {
 	r.Get("/readyz", s.open(s.ready))
 	r.Get("/metrics", s.open(s.serveMetrics))
 	r.Get("/openapi.yaml", s.open(s.spec))
+	r.Get("/docs", s.open(s.redirectDocs))
+	r.Get("/docs/", s.open(s.docs))
+	r.Get("/docs/{file}", s.open(s.docsFile))
 }
 
 // clientIP finds the address of the client's own connection.

@@ -10,10 +10,24 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// entryJSON is one thing that happened to a call. type says which part is set.
+// entryType says which part of an entry is set.
+type entryType string
+
+const (
+	entryDecision entryType = "decision"
+	entryAttempt  entryType = "attempt"
+	entryConfirm  entryType = "confirm"
+	entryReport   entryType = "report"
+	entryEvent    entryType = "event"
+)
+
+// entryTypes lists every entry type.
+var entryTypes = []entryType{entryDecision, entryAttempt, entryConfirm, entryReport, entryEvent}
+
+// entryJSON is one thing that happened to a call.
 type entryJSON struct {
 	At       moment        `json:"at"`
-	Type     string        `json:"type"` // decision, attempt, confirm, report, event
+	Type     entryType     `json:"type"`
 	LegID    *uuid.UUID    `json:"leg_id"`
 	DeviceID *string       `json:"device_id"`
 	Decision *decisionJSON `json:"decision,omitempty"`
@@ -125,17 +139,17 @@ func (s *server) renderEntry(e store.Entry, l call.Language) entryJSON {
 	}
 	switch {
 	case e.Decision != nil:
-		out.Type, out.Decision = "decision", renderDecision(*e.Decision)
+		out.Type, out.Decision = entryDecision, renderDecision(*e.Decision)
 	case e.Attempt != nil:
-		out.Type, out.Attempt = "attempt", renderAttempt(*e.Attempt)
+		out.Type, out.Attempt = entryAttempt, renderAttempt(*e.Attempt)
 	case e.Confirm != nil:
 		c := e.Confirm
-		out.Type = "confirm"
+		out.Type = entryConfirm
 		out.Confirm = &confirmJSON{Source: c.Source, VendorCallID: orNull(c.VendorCallID), Verdict: c.Verdict, Reason: orNull(c.Reason)}
 		out.Confirm.Region, out.Confirm.Rules = renderGate(c.Gate)
 	case e.Report != nil:
 		r := e.Report
-		out.Type = "report"
+		out.Type = entryReport
 		out.Report = &reportJSON{
 			Seq: r.Seq, Event: r.Event, At: moment(r.At), Media: orNull(r.Media), VendorCallID: orNull(r.VendorCallID), ErrorReason: orNull(r.ErrorReason),
 			FailureCause: orNull(r.FailureCause), Refused: orNull(r.Refused),
@@ -145,7 +159,7 @@ func (s *server) renderEntry(e store.Entry, l call.Language) entryJSON {
 		}
 		out.Report.Region, out.Report.Rules = renderGate(r.Gate)
 	default:
-		out.Type = "event"
+		out.Type = entryEvent
 		out.Event = &eventJSON{Type: e.Event.Type, CallSeq: e.Event.Seq, Status: e.Call.Status, EndReason: orNull(e.Call.EndReason)}
 		if e.Leg != nil {
 			out.Event.LegStatus, out.Event.LegReason = &e.Leg.Status, orNull(e.Leg.Reason)

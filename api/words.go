@@ -68,12 +68,11 @@ func saidOfRegion(v call.RegionVerdict) call.Text {
 func (s *server) saidOfAttempt(a store.Attempt) call.Text {
 	vendor := vendorNames[a.Channel.Vendor()]
 	meaning := s.Vendors.Explain(a.Channel, a.Code, a.Status).Meaning
-	took := a.FinishedAt.Sub(a.StartedAt).Milliseconds()
 	switch {
 	case a.Outcome == "abandoned":
 		return call.Say("Attempt %d over %s was given up by its process: %s.", "第 %d 次推送（%s）被其进程放弃：%s。").With(a.Number, a.Channel, a.Message)
 	case a.Outcome == "accepted":
-		return call.Say("Attempt %d: %s took the push over %s, in %d ms.", "第 %d 次推送：%s 接受了 %s 消息，耗时 %d 毫秒。").With(a.Number, vendor, a.Channel, took)
+		return call.Say("Attempt %d: %s took the push over %s.", "第 %d 次推送：%s 接受了 %s 消息。").With(a.Number, vendor, a.Channel)
 	case a.Status == 0:
 		return call.Say("Attempt %d over %s: %s.", "第 %d 次推送（%s）：%s。").With(a.Number, a.Channel, strings.TrimSuffix(a.Message, ".")).Then(meaning)
 	}

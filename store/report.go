@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pushwake/relay/call"
@@ -86,6 +88,9 @@ var refusals = map[string]error{
 	"call_ended": call.ErrEnded, "call_answered": call.ErrAnswered, "lost_race": call.ErrLostRace, "invalid_media": call.ErrMedia,
 	string(call.ReasonRegionNotSupported): call.ErrRegionNot, string(call.ReasonRegionUnknown): call.ErrRegionUnsure,
 }
+
+// Refusals lists the words for why a report was refused, in their order.
+func Refusals() []string { return slices.Sorted(maps.Keys(refusals)) }
 
 func verdictOf(refused string) error { return refusals[refused] }
 

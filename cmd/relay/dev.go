@@ -211,6 +211,7 @@ func (c *devCommand) tell(io streams, r ready) {
 relay dev is ready.
 
   API               %[1]s
+  documentation     %[1]s/docs/
   API key           %[2]s
   admin key         %[3]s
   database          %[4]s

@@ -88,7 +88,11 @@ func makeTemplate(ctx context.Context, s *localpg.Server) error {
 }
 
 func admin(ctx context.Context, s *localpg.Server, database, sql string) error {
-	conn, err := pgx.Connect(ctx, s.URL(database))
+	return exec(ctx, s.URL(database), sql)
+}
+
+func exec(ctx context.Context, url, sql string) error {
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -122,6 +126,27 @@ func Database(t testing.TB) string {
 		}
 	})
 	return url
+}
+
+// Exec runs SQL on a test's database: for what no store would do to it.
+func Exec(t testing.TB, url, sql string) {
+	t.Helper()
+	if err := exec(t.Context(), url, sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Hold runs SQL and keeps the locks that it took until they are released.
+func Hold(t testing.TB, url, sql string) (release func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err == nil {
+		_, err = conn.Exec(t.Context(), "BEGIN; "+sql)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return func() { _ = conn.Close(context.Background()) } // which rolls back
 }
 
 // Open opens a store on a database, as one relay process would; it is closed

@@ -1,0 +1,235 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/pushwake/relay/api"
+)
+
+// exchange is one request with its answer.
+type exchange struct {
+	example            string // its name in the document, where it stands there
+	method             string
+	url                *url.URL
+	sentHeader, header http.Header
+	sent, got          []byte
+	status             int
+}
+
+func (e exchange) String() string { return e.method + " " + e.url.RequestURI() }
+
+func (e exchange) succeeded() bool { return e.status < 400 }
+
+// recording is what a test's exchanges were, in their order.
+type recording struct {
+	mu        sync.Mutex
+	exchanges []exchange
+}
+
+// exampleName marks a request whose exchange is an example.
+type exampleName struct{}
+
+// witness judges every exchange of the tests by the document, and records those
+// that a test wants to keep.
+type witness struct {
+	t    testing.TB
+	next http.RoundTripper
+	kept *recording
+}
+
+func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
+	e := exchange{method: r.Method, url: r.URL, sentHeader: r.Header}
+	e.example, _ = r.Context().Value(exampleName{}).(string)
+	var err error
+	if r.Body != nil {
+		if e.sent, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(e.sent))
+	}
+	resp, err := w.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	e.status, e.header = resp.StatusCode, resp.Header
+	if e.got, err = io.ReadAll(resp.Body); err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(e.got))
+	d, err := published()
+	if err != nil {
+		return nil, err
+	}
+	for _, wrong := range d.judge(e) {
+		w.t.Error(wrong)
+	}
+	if w.kept != nil {
+		w.kept.mu.Lock()
+		w.kept.exchanges = append(w.kept.exchanges, e)
+		w.kept.mu.Unlock()
+	}
+	return resp, nil
+}
+
+// judge says in what an exchange is not as documented: the answer must be one
+// that the document describes; what the document refuses, the server must
+// refuse; what the document allows, the server may refuse only for a reason in
+// beyondSchema. Of a body where it has none, the document says nothing.
+func (d *document) judge(e exchange) (wrong []string) {
+	complain := func(format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("%s: ", e)+fmt.Sprintf(format, args...))
+	}
+	if e.header.Get("X-Request-Id") == "" {
+		complain("no X-Request-Id")
+	}
+	route, params := d.route(e.method, e.url)
+	if route == nil {
+		if e.status != http.StatusNotFound && e.status != http.StatusMethodNotAllowed && e.status != http.StatusNotAcceptable {
+			complain("it is not in the document and gets %d", e.status)
+		}
+		return wrong
+	}
+	in := &openapi3filter.RequestValidationInput{
+		Request: &http.Request{Method: e.method, URL: e.url, Header: e.sentHeader}, PathParams: params, QueryParams: e.url.Query(), Route: route,
+		Options: &openapi3filter.Options{
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true, ExcludeRequestBody: true, ExcludeResponseBody: true,
+		},
+	}
+	if err := d.answered(e, in); err != nil {
+		complain("the answer is not as documented: %v\n%s", err, e.got)
+	}
+	unasked := route.Operation.RequestBody == nil && len(e.sent) > 0
+	refused := d.asked(e, in)
+	switch {
+	case refused != nil && (e.succeeded() || e.status > 499):
+		complain("the document refuses it, the server answers %d: %v\n%s", e.status, refused, e.sent)
+	case refused == nil && !unasked && (e.status == http.StatusBadRequest || e.status == http.StatusUnprocessableEntity):
+		if left := unlisted(e.got); left != "" {
+			complain("the document allows what the server refuses with %q\n%s", left, e.sent)
+		}
+	}
+	return wrong
+}
+
+// asked says what the document has against a request.
+func (d *document) asked(e exchange, in *openapi3filter.RequestValidationInput) error {
+	if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil {
+		return err
+	}
+	body := in.Route.Operation.RequestBody
+	switch {
+	case body == nil:
+		return nil
+	case len(e.sent) == 0 && body.Value.Required:
+		return errors.New("there is no body")
+	case len(e.sent) == 0:
+		return nil
+	}
+	op := operation{in.Route.Operation, e.method, in.Route.Path}
+	return d.fits(e.sent, e.sentHeader.Get("Content-Type"), op.keys("requestBody", "content")...)
+}
+
+// answered says in what an answer is none that the document describes.
+func (d *document) answered(e exchange, in *openapi3filter.RequestValidationInput) error {
+	op := operation{in.Route.Operation, e.method, in.Route.Path}
+	response := op.Responses.Status(e.status)
+	if response == nil {
+		return fmt.Errorf("there is no status %d", e.status)
+	}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: e.status, Header: e.header, Options: in.Options}
+	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
+		return err
+	}
+	if len(response.Value.Content) == 0 {
+		if len(e.got) > 0 {
+			return errors.New("there is no body")
+		}
+		return nil
+	}
+	return d.fits(e.got, e.header.Get("Content-Type"), op.keys("responses", strconv.Itoa(e.status), "content")...)
+}
+
+// fits says in what a body is not as the media types at a place have it.
+func (d *document) fits(body []byte, contentType string, content ...string) error {
+	kind, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return fmt.Errorf("the media type %q: %w", contentType, err)
+	}
+	mediaType := append(slices.Clone(content), kind)
+	if _, documented := d.at(mediaType...); documented == nil {
+		return fmt.Errorf("there is no media type %s", kind)
+	}
+	schema, err := d.schema(mediaType...)
+	if err != nil || schema == nil || !strings.HasSuffix(kind, "json") {
+		return err
+	}
+	values := [][]byte{body}
+	if kind == ndjson { // of whose lines the document describes one
+		values = slices.Collect(bytes.Lines(body))
+	}
+	for _, text := range values {
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			return err
+		}
+		if err := schema.Validate(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const ndjson = "application/x-ndjson"
+
+// beyondSchema lists why the server may refuse what the document allows, by the
+// words of the detail.
+var beyondSchema = []string{
+	"must not contain NUL", "bytes as sent", // text and custom
+	"http or https address", "country code", "must be a phone number", "must be a time as in RFC 3339", // what a text means
+	"does not exist on", "belongs to answered only", "belongs to not_reported only", "with these media", // between fields
+	"does not exist here", "must be given once", "one that this service gave", "the query cannot be read", // the query
+	"is not UTF-8", // bytes that a lenient reader passes over
+	"key was used with another body",
+}
+
+// unlisted is the first reason of a refusal that is not listed.
+func unlisted(problem []byte) string {
+	var p struct {
+		Code   api.Code
+		Detail string
+		Errors []struct{ Pointer, Detail string }
+	}
+	if err := json.Unmarshal(problem, &p); err != nil {
+		return err.Error()
+	}
+	details := []string{p.Detail}
+	if len(p.Errors) > 0 {
+		details = details[:0]
+		for _, e := range p.Errors {
+			details = append(details, e.Detail)
+		}
+	}
+	for _, d := range details {
+		if !slices.ContainsFunc(beyondSchema, func(known string) bool { return strings.Contains(d, known) }) {
+			return d
+		}
+	}
+	return ""
+}
