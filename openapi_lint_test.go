@@ -43,7 +43,9 @@ func lint(text []byte) []string {
 				l.operation(path, method, op)
 			}
 		}
-		l.parameters(get(item, "parameters"))
+		if shared := get(item, "parameters"); shared != nil {
+			l.complain(shared, "give the parameters of %s to its operations: Swagger UI does not follow references here", path)
+		}
 	}
 	l.components()
 	return l.complaints
@@ -155,7 +157,9 @@ func (l *linter) operation(path, method string, op *yaml.Node) {
 			l.used["#/components/securitySchemes/"+scheme] = true
 		}
 	}
-	l.parameters(get(op, "parameters"))
+	for _, p := range items(get(op, "parameters")) {
+		l.parameter(p)
+	}
 	if body := get(op, "requestBody"); body != nil && get(body, "$ref") == nil {
 		l.content(get(body, "content"), true)
 	}
@@ -164,15 +168,12 @@ func (l *linter) operation(path, method string, op *yaml.Node) {
 	}
 }
 
-func (l *linter) parameters(list *yaml.Node) {
-	for _, p := range items(list) {
-		l.parameter(p)
-	}
-}
-
 func (l *linter) parameter(p *yaml.Node) {
 	if get(p, "$ref") == nil {
 		l.described(p, "the parameter "+text(get(p, "name")))
+		if text(get(p, "in")) == "path" && get(p, "example") == nil {
+			l.complain(p, "the path parameter %s has no example", text(get(p, "name")))
+		}
 		l.schema(get(p, "schema"))
 	}
 }

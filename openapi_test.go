@@ -37,6 +37,8 @@ func TestOpenAPILintComplains(t *testing.T) {
 		{"nobody who may ask", "      security: [{backendKey: []}]\n", "", "who may ask"},
 		{"anybody may ask", "      security: [{backendKey: []}]\n", "      security: []\n", "who may ask"},
 		{"a parameter without a description", "name: status, in: query, description: What the call is now.,", "name: status, in: query,", "the parameter status has no description"},
+		{"a path parameter without an example", "      example: phone-1\n", "", "device_id has no example"},
+		{"a parameter of a path", "  /v1/calls/{call_id}:\n", "  /v1/calls/{call_id}:\n    parameters: [{$ref: '#/components/parameters/Limit'}]\n", "to its operations"},
 		{"a header without a description", "RetryAfter: {description: Seconds., ", "RetryAfter: {", "RetryAfter has no description"},
 		{"a schema without a description", "      description: Whom to call.\n", "", "the schema Callee has no description"},
 		{"a field without a description", "last_seq: {type: integer, minimum: 1, description: The highest seq seen.}", "last_seq: {type: integer, minimum: 1}", "the field last_seq has no description"},

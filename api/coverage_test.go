@@ -13,7 +13,8 @@ import (
 
 // A promise is something that the document says happens, in words: a status of
 // an operation, with each code of a refusal; a parameter that is taken; a field
-// of a body, for each way that bodies go. What nobody ever saw may not be so.
+// of a body, for each way that bodies go; a media type. What nobody ever saw may
+// not be so.
 
 // neverSeen lists the promises of the document that no exchange has kept.
 func (d *document) neverSeen(exchanges []exchange) []string {
@@ -33,13 +34,14 @@ func (d *document) neverSeen(exchanges []exchange) []string {
 func (d *document) promises() []string {
 	all, walked := map[string]bool{}, map[string]bool{}
 	for _, op := range d.operations() {
-		for _, p := range slices.Concat(op.Parameters, d.spec.Paths.Value(op.path).Parameters) {
+		for _, p := range op.Parameters {
 			all[op.String()+" with "+p.Value.In+" parameter "+p.Value.Name] = true
 		}
 		d.fields("sent", all, walked, op.keys("requestBody", "content", "application/json", "schema")...)
 		for status, response := range op.Responses.Map() {
 			all[op.String()+" answers "+status] = true
 			for kind := range response.Value.Content {
+				all[op.String()+" answers "+status+" in "+kind] = true
 				schema := op.keys("responses", status, "content", kind, "schema")
 				d.fields("answered", all, walked, schema...)
 				for _, code := range d.codes(schema...) {
@@ -120,6 +122,7 @@ func (d *document) keep(e exchange, kept map[string]bool) {
 	status := strconv.Itoa(e.status)
 	kept[op.String()+" answers "+status] = true
 	kind, _, _ := mime.ParseMediaType(e.header.Get("Content-Type"))
+	kept[op.String()+" answers "+status+" in "+kind] = true
 	if answer, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.got)); err == nil {
 		d.keepFields("answered", answer, kept, op.keys("responses", status, "content", kind, "schema")...)
 		if problem, ok := answer.(map[string]any); ok && kind == "application/problem+json" {
@@ -130,7 +133,7 @@ func (d *document) keep(e exchange, kept map[string]bool) {
 	if !e.succeeded() {
 		return
 	}
-	for _, p := range slices.Concat(op.Parameters, route.PathItem.Parameters) {
+	for _, p := range op.Parameters {
 		if p.Value.In == "path" || p.Value.In == "query" && e.url.Query().Has(p.Value.Name) || p.Value.In == "header" && e.sentHeader.Get(p.Value.Name) != "" {
 			kept[op.String()+" with "+p.Value.In+" parameter "+p.Value.Name] = true
 		}

@@ -154,7 +154,7 @@ func (d *document) parameterExamples(exchanges []exchange, l *ledger) (wrong []s
 		}
 	}
 	for _, op := range d.operations() {
-		for _, p := range slices.Concat(op.Parameters, d.spec.Paths.Value(op.path).Parameters) {
+		for _, p := range op.Parameters {
 			key := p.Value.In + " " + p.Value.Name
 			if p.Value.Example != nil && !slices.Contains(given[key], fmt.Sprint(p.Value.Example)) {
 				wrong = append(wrong, fmt.Sprintf("%s: the example of the %s parameter %s was not sent; these were: %q", op, p.Value.In, p.Value.Name, given[key]))

@@ -73,6 +73,9 @@ var changesOfDocument = []struct {
 		content["text/json"] = content["application/json"]
 		delete(content, "application/json")
 	}},
+	{"a media type added", "never seen: GET /healthz answers 200 in text/html", func(doc tree) {
+		in(doc, "paths", "/healthz", "get", "responses", "200", "content")["text/html"] = tree{}
+	}},
 	{"a header added", "is not as documented", func(doc tree) {
 		in(doc, "paths", "/healthz", "get", "responses", "200", "headers")["X-Colour"] = tree{"required": true, "schema": tree{"type": "string"}}
 	}},
