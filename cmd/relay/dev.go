@@ -233,6 +233,10 @@ Invite %[3]s to a call, then see why each device rang or not:
 
   curl -s %[1]s/v1/calls/ID/timeline -H 'Authorization: Bearer %[2]s'
 
+For the commands of the README:
+
+  export URL='%[1]s' KEY='%[2]s' ADMIN_KEY='%[5]s' PUSHKIT_SIM='%[6]s' APNS_SIM='%[7]s' DATABASE_URL='%[8]s'
+
 Ctrl-C stops everything; the data stay in %[4]s.
-`, r.URL, r.APIKey, demoUser, c.Data)
+`, r.URL, r.APIKey, demoUser, c.Data, r.AdminKey, r.PushKitSim, r.APNsSim, r.DatabaseURL)
 }
