@@ -11,7 +11,7 @@ FUZZ = \
 	./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDefuse
 
-.PHONY: test lint race fuzz bench bench-invite bench-export postgres build
+.PHONY: test lint race fuzz bench bench-invite bench-apns bench-export postgres build
 
 test: lint postgres race fuzz
 
@@ -32,11 +32,15 @@ fuzz:
 		$(GO) test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$${t%:*}"; \
 	done
 
-bench: bench-invite bench-export
+bench: bench-invite bench-apns bench-export
 
 # Natural batches against batches of one, in one run.
 bench-invite: postgres
 	$(GO) test -run '^$$' -bench Invite -benchtime 1x -timeout 10m ./store
+
+# The six cases in which HTTP/2 clients lose pushes to APNs, side by side with apns2 as it comes. Three minutes, most of them other clients' timeouts.
+bench-apns:
+	$(GO) test -run '^$$' -bench Cases -benchtime 1x -timeout 15m ./push/apns
 
 # A million calls as NDJSON and as CSV; fails where the relay grows by more than 64 MiB. Some minutes, most of them to fill the database.
 bench-export: postgres

@@ -61,7 +61,10 @@ func saidOfRegion(v call.RegionVerdict) call.Text {
 	for i, country := range countries {
 		items[i] = call.Say("%s by %s", "%s（依据 %s）").With(country, strings.Join(sources[country], ", "))
 	}
-	return call.Say("Its region: %s.", "其所在地区：%s。").With(call.List(items))
+	if len(items) > 1 {
+		return call.Say("The signals of its region disagree: %s.", "各项地区信息相互矛盾：%s。").With(call.List(items))
+	}
+	return call.Say("Its region: %s.", "其所在地区：%s。").With(items[0])
 }
 
 // saidOfAttempt tells what the vendor answered, and what that means.
