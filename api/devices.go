@@ -210,23 +210,31 @@ func (s *server) forget(w http.ResponseWriter, r *http.Request, appID, deviceID,
 
 // listUserDevices is GET /v1/users/{user_id}/devices.
 func (s *server) listUserDevices(w http.ResponseWriter, r *http.Request, p Backend) error {
-	user, err := pathText(r, "user_id")
+	_, devices, err := s.devicesOf(r, p)
 	if err != nil {
 		return err
+	}
+	return write(w, http.StatusOK, listJSON[deviceJSON]{Data: renderDevices(devices, speak(w, r))})
+}
+
+// devicesOf reads the devices of the user in the path.
+func (s *server) devicesOf(r *http.Request, p Backend) (user string, devices []store.Registered, err error) {
+	if user, err = pathText(r, "user_id"); err != nil {
+		return user, nil, err
 	}
 	if err := queryOf(r).done(); err != nil {
-		return err
+		return user, nil, err
 	}
-	devices, err := s.Store.UserDevices(r.Context(), p.AppID, user)
-	if err != nil {
-		return err
-	}
-	out := listJSON[deviceJSON]{Data: make([]deviceJSON, len(devices))}
-	l := speak(w, r)
+	devices, err = s.Store.UserDevices(r.Context(), p.AppID, user)
+	return user, devices, err
+}
+
+func renderDevices(devices []store.Registered, l call.Language) []deviceJSON {
+	out := make([]deviceJSON, len(devices))
 	for i, d := range devices {
-		out.Data[i] = renderDevice(d, l)
+		out[i] = renderDevice(d, l)
 	}
-	return write(w, http.StatusOK, out)
+	return out
 }
 
 // createDeviceToken is POST /v1/device-tokens.

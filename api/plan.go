@@ -108,22 +108,14 @@ type reachabilityJSON struct {
 // getReachability is GET /v1/users/{user_id}/reachability: what would ring now,
 // and why not.
 func (s *server) getReachability(w http.ResponseWriter, r *http.Request, p Backend) error {
-	user, err := pathText(r, "user_id")
+	user, devices, err := s.devicesOf(r, p)
 	if err != nil {
 		return err
 	}
-	if err := queryOf(r).done(); err != nil {
-		return err
-	}
-	devices, err := s.Store.UserDevices(r.Context(), p.AppID, user)
-	if err != nil {
-		return err
-	}
-	l := speak(w, r)
-	out := reachabilityJSON{UserID: user, Devices: make([]deviceJSON, len(devices))}
+	out := reachabilityJSON{UserID: user, Devices: renderDevices(devices, speak(w, r))}
 	plan := make([]call.Decision, len(devices))
 	for i, d := range devices {
-		out.Devices[i], plan[i] = renderDevice(d, l), d.Decision
+		plan[i] = d.Decision
 	}
 	var c call.Call // the rules say how a call ends that nobody can ring
 	c.Invite(plan, call.DefaultRing, s.Store.Now(), uuid.New)

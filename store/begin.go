@@ -85,23 +85,6 @@ func (in Invite) beginning() beginning {
 	}
 }
 
-// PlanCall decides about an invitation as CreateCall would now, and keeps and
-// wakes nothing: the call, the legs and the wakes that it returns are of no
-// call. The key is not looked at.
-//
-// Errors: ErrNotFound for an unknown app, ErrUnavailable.
-func (s *Store) PlanCall(ctx context.Context, in Invite) (call.Call, []Wake, error) {
-	in.Key = ""
-	planned := in.beginning()
-	k := newKnown()
-	b := &pgx.Batch{}
-	s.loadBegins(b, []*job[beginning, call.Call]{{in: planned}}, k)
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
-		return call.Call{}, nil, translate(err)
-	}
-	return s.decideBegin(&planned, k, &writes{process: s.process})
-}
-
 // DialCall commits an outgoing call that a device reported.
 //
 // Errors: ErrOutgoingLimit, call.ErrRegionNot, call.ErrRegionUnsure,
