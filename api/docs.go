@@ -6,6 +6,7 @@ import (
 	"embed"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -66,8 +67,8 @@ func writeDocsFile(w http.ResponseWriter, r *http.Request, name string) error {
 	var content io.Reader = bytes.NewReader(kept)
 	h := w.Header()
 	if strings.HasSuffix(file.path, ".gz") {
-		h.Set("Vary", "Accept-Encoding")
-		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Add("Vary", "Accept-Encoding")
+		if takesGzip(r) {
 			h.Set("Content-Encoding", "gzip")
 		} else if content, err = gzip.NewReader(content); err != nil {
 			return err
@@ -79,4 +80,17 @@ func writeDocsFile(w http.ResponseWriter, r *http.Request, name string) error {
 	h.Set("Referrer-Policy", "no-referrer")
 	_, _ = io.Copy(w, content) // a client that left cannot be told
 	return nil
+}
+
+// takesGzip reports whether a request takes gzip (RFC 9110, 12.5.3); a weight of
+// 0 rules it out.
+func takesGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		coding, weight, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			q, err := strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(weight), "q="), 64)
+			return err != nil || q > 0
+		}
+	}
+	return false
 }

@@ -158,6 +158,11 @@ func (p *pool) serve() {
 // longer in use.
 func (p *pool) sweep() {
 	p.conns = slices.DeleteFunc(p.conns, func(c *conn) bool {
+		// A GOAWAY that finds nothing in flight leaves no error, and the server may
+		// keep the connection open for long: it must not hold a place among max.
+		if c.used == 0 && c.cc.InFlight() == 0 && c.cc.Available() == 0 {
+			c.retired = true
+		}
 		if c.cc.Err() == nil && (!c.retired || c.used > 0) {
 			return false
 		}
@@ -230,11 +235,13 @@ func (p *pool) dial() {
 }
 
 // failed notes a failed dial. With no connection left, those who wait are told
-// at once: each has its own rule for trying again.
+// at once: each has its own rule for trying again. The caller holds p.mu.
 func (p *pool) failed(err error) {
 	p.failures++
 	p.notUntil = time.Now().Add(min(dialPauseMin<<min(p.failures-1, 10), dialPauseMax))
+	p.sweep()
 	if len(p.conns) > 0 {
+		p.serve() // dials again after the pause: the connections that are there may be silent
 		return
 	}
 	for _, w := range p.waiters {

@@ -305,13 +305,10 @@ func (c *conn) goAway(reason string) {
 	}
 }
 
-// linger is how long a connection that went away is still read. Closed with
-// something unread it would be reset, and the GOAWAY itself might get lost.
-const linger = time.Second
-
 // leave ends a connection that went away, once the client has closed it or has
-// had time to.
-func (c *conn) leave() { time.AfterFunc(linger, c.drop) }
+// had time to: closed with something unread it would be reset, and the GOAWAY
+// itself might get lost.
+func (c *conn) leave() { time.AfterFunc(c.sim.options.Linger, c.drop) }
 
 // stop freezes the connection: it stays open and silent.
 func (c *conn) stop() { c.freeze.Do(func() { close(c.frozen) }) }

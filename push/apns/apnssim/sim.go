@@ -36,6 +36,7 @@ type Options struct {
 	Public   bool             // may listen on other addresses than loopback ones, as in a container
 	Hosts    []string         // names in the server's certificate, beside localhost
 	Streams  uint32           // streams on a connection that has accepted a push; default 500
+	Linger   time.Duration    // how long a connection that went away stays open; default 1 s
 	Messages int              // requests kept for GET /sim/messages, the newest; default 100,000
 	Now      func() time.Time // the clock of provider tokens; default time.Now
 	Logger   *slog.Logger     // one debug line per request, without tokens and payloads; default none
@@ -72,6 +73,9 @@ type Sim struct {
 func New(o Options) (*Sim, error) {
 	if o.Streams == 0 {
 		o.Streams = 500
+	}
+	if o.Linger == 0 {
+		o.Linger = time.Second
 	}
 	if o.Messages == 0 {
 		o.Messages = 100_000
