@@ -348,6 +348,26 @@ func TestDevTwoAtOnce(t *testing.T) {
 	}
 }
 
+// TestDevTells: what is printed for people leads to the documentation.
+func TestDevTells(t *testing.T) {
+	t.Parallel()
+	p := setting{}.start(t, "dev", "--addr", "127.0.0.1:0", "--no-devices", "--data", dataFolder(t))
+	var docs string
+	p.line(t, &p.out, func(line string) bool {
+		what, url, _ := strings.Cut(strings.TrimSpace(line), " ")
+		docs = strings.TrimSpace(url)
+		return what == "documentation"
+	})
+	resp, err := http.Get(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "text/html") {
+		t.Errorf("%s: HTTP %d, %s", docs, resp.StatusCode, kind)
+	}
+}
+
 // TestDevInPrivateFolder: a checkout that only its owner can enter works with
 // the default data folder, also for root, whose Postgres runs as another user.
 func TestDevInPrivateFolder(t *testing.T) {
