@@ -114,11 +114,10 @@ func fieldName(way string, place []string, name string) string {
 // keep adds the promises that one exchange kept. A field that was null shows
 // nothing, unless null is all that it may be.
 func (d *document) keep(e exchange, kept map[string]bool) {
-	route, _ := d.route(e.method, e.url)
-	if route == nil {
+	op, _ := d.route(e.method, e.url)
+	if op.method == "" {
 		return
 	}
-	op := operation{route.Operation, e.method, route.Path}
 	status := strconv.Itoa(e.status)
 	kept[op.String()+" answers "+status] = true
 	kind, _, _ := mime.ParseMediaType(e.header.Get("Content-Type"))

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/routers"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
@@ -85,12 +84,11 @@ func (d *document) operations() (all []operation) {
 	return all
 }
 
-// route finds the operation that a request is for. As the server does, it looks
-// at the path as it was sent, and a slash at its end counts.
-func (d *document) route(method string, u *url.URL) (*routers.Route, map[string]string) {
+// route finds the operation that a request is for, and what its path says; one
+// without a method is none. As the server does, it looks at the path as it was
+// sent, and a slash at its end counts.
+func (d *document) route(method string, u *url.URL) (best operation, params map[string]string) {
 	asked := strings.Split(u.EscapedPath(), "/")
-	var best *routers.Route
-	var params map[string]string
 	for path, item := range d.spec.Paths.Map() {
 		found := map[string]string{}
 		matches := slices.EqualFunc(strings.Split(path, "/"), asked, func(want, got string) bool {
@@ -102,9 +100,8 @@ func (d *document) route(method string, u *url.URL) (*routers.Route, map[string]
 			found[strings.TrimSuffix(name, "}")] = text
 			return err == nil && got != ""
 		})
-		op := item.GetOperation(method)
-		if matches && op != nil && (best == nil || len(found) < len(params)) {
-			best, params = &routers.Route{Spec: d.spec, Path: path, PathItem: item, Method: method, Operation: op}, found
+		if op := item.GetOperation(method); matches && op != nil && (best.method == "" || len(found) < len(params)) {
+			best, params = operation{op, method, path}, found
 		}
 	}
 	return best, params
@@ -155,9 +152,10 @@ func pointerKeys(ref string) []string {
 	return keys
 }
 
-// schema is the schema of a media type, compiled; nil where it has none.
-func (d *document) schema(mediaType ...string) (*jsonschema.Schema, error) {
-	place, found := d.at(mediaType...)
+// schema is the schema of a media type, a parameter or a header, compiled; nil
+// where it has none.
+func (d *document) schema(holder ...string) (*jsonschema.Schema, error) {
+	place, found := d.at(holder...)
 	if m, ok := found.(map[string]any); !ok || m["schema"] == nil {
 		return nil, nil
 	}

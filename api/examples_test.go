@@ -46,11 +46,10 @@ func (d *document) shown(exchanges []exchange) (all []example) {
 		all = append(all, x)
 	}
 	for _, e := range exchanges {
-		route, _ := d.route(e.method, e.url)
-		if route == nil {
+		op, _ := d.route(e.method, e.url)
+		if op.method == "" {
 			continue
 		}
-		op := operation{route.Operation, e.method, route.Path}
 		name := e.example
 		switch {
 		case !e.succeeded():
@@ -139,8 +138,8 @@ func (d *document) examples(exchanges []exchange) (wrong []string) {
 func (d *document) parameterExamples(exchanges []exchange, l *ledger) (wrong []string) {
 	given := map[string][]string{}
 	for _, e := range exchanges {
-		route, params := d.route(e.method, e.url)
-		if route == nil || !e.succeeded() {
+		op, params := d.route(e.method, e.url)
+		if op.method == "" || !e.succeeded() {
 			continue
 		}
 		for name, value := range params {

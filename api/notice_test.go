@@ -82,6 +82,9 @@ var changesOfDocument = []struct {
 	{"a parameter added", "never seen: GET /v1/calls with query parameter colour", func(doc tree) {
 		grow(in(doc, "paths", "/v1/calls", "get"), "parameters", tree{"name": "colour", "in": "query", "schema": tree{"type": "string"}})
 	}},
+	{"a parameter taken away", "the document refuses it, the server answers 200", func(doc tree) { shrink(in(doc, "paths", "/v1/calls", "get"), "parameters") }},
+	{"a parameter tightened", "the document refuses it, the server answers 200", func(doc tree) { in(doc, "components", "parameters", "Limit", "schema")["minimum"] = 2 }},
+	{"a parameter loosened", "the document allows what the server refuses", func(doc tree) { in(doc, "components", "parameters", "OfStatus")["schema"] = tree{"type": "string"} }},
 	{"a parameter's example changed", "the example of the query parameter user_id was not sent", func(doc tree) { in(doc, "components", "parameters", "OfUser")["example"] = "u77" }},
 	{"a refusal's code taken away", "is not as documented", func(doc tree) { shrink(codesIn(doc, "Report"), "enum") }},
 	{"a refusal's code added", "never seen: POST /v1/calls/{call_id}/cancel answers 409 call_ended", func(doc tree) { grow(codesIn(doc, "Answered"), "enum", "call_ended") }},

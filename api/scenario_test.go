@@ -186,6 +186,7 @@ func (r *rig) doesNotRing() {
 // racesAndEnds: two devices answer one call, and backends end theirs.
 func (r *rig) racesAndEnds() {
 	id := r.ask(r.backend, "POST", "/v1/calls", invite("u3")).want(201).text("id")
+	r.handedOver(id, secondToken)
 	path := "/v1/device/calls/" + id
 	r.ask(r.jwt("u3", "phone-3"), "POST", path+"/reports", reportOf(1, "answered")).want(200)
 	r.ask(r.jwt("u3", "tablet-3"), "POST", path+"/reports", reportOf(1, "answered")).refused(409, api.CodeLostRace)
@@ -228,6 +229,7 @@ func (r *rig) looksBack() {
 		return r.show(show).ask(bearer, "GET", path+"?"+query, nil).want(200)
 	}
 	id := last("found", r.backend, "/v1/calls", filters).text("data", 0, "id")
+	r.ask(r.backend, "GET", "/v1/calls?status=asleep", nil).refused(400, api.CodeMalformed)
 	next := last("page", r.backend, "/v1/calls", "limit=1").text("next_cursor")
 	last("", r.backend, "/v1/calls", "limit=1&cursor="+next)
 	last("found", r.admin, "/v1/admin/calls", "app_id=demo&"+filters).has(id, "data", 0, "id")

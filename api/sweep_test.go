@@ -28,8 +28,8 @@ func (r *rig) samples() (all []sample) {
 	}
 	for _, op := range d.operations() {
 		i := slices.IndexFunc(r.witness.kept.exchanges, func(e exchange) bool {
-			route, _ := d.route(e.method, e.url)
-			return route != nil && route.Path == op.path && e.method == op.method && e.succeeded()
+			asked, _ := d.route(e.method, e.url)
+			return asked.path == op.path && asked.method == op.method && e.succeeded()
 		})
 		if i >= 0 {
 			e := r.witness.kept.exchanges[i]
