@@ -31,6 +31,7 @@ func (d *document) neverSeen(exchanges []exchange) []string {
 	return left
 }
 
+// promises lists all of them.
 func (d *document) promises() []string {
 	all, walked := map[string]bool{}, map[string]bool{}
 	for _, op := range d.operations() {
@@ -106,6 +107,7 @@ func parts(node map[string]any) (keys [][]string) {
 	return keys
 }
 
+// fieldName names a field by its schema and the way that its body goes.
 func fieldName(way string, place []string, name string) string {
 	where := strings.TrimPrefix(strings.Join(place, "."), "components.schemas.")
 	return "field " + strings.ReplaceAll(where, ".properties.", ".") + "." + name + ", " + way
@@ -142,6 +144,7 @@ func (d *document) keep(e exchange, kept map[string]bool) {
 	}
 }
 
+// keepFields adds the fields that a value has.
 func (d *document) keepFields(way string, value any, kept map[string]bool, schema ...string) {
 	place, found := d.at(schema...)
 	node, ok := found.(map[string]any)

@@ -39,7 +39,7 @@ func (r *rig) samples() (all []sample) {
 	return all
 }
 
-// again sends a sample's request once more, as it was but for what is given.
+// again sends a sample's request once more, for who is given.
 func (r *rig) again(s sample, bearer string) answer {
 	r.t.Helper()
 	var body any
@@ -55,39 +55,54 @@ func (r *rig) sweep() {
 	wake := r.handedOver(id, secondToken)["token"].(string)
 	schemes := map[string]string{"backendKey": r.backend, "adminKey": r.admin, "deviceToken": r.jwt("u3", "phone-3"), "wakeToken": wake}
 	for _, s := range r.samples() {
-		var allowed []string
-		for _, requirement := range *s.Security {
-			allowed = slices.AppendSeq(allowed, maps.Keys(requirement))
-		}
-		var good string
-		if len(allowed) > 0 {
-			good = schemes[allowed[0]]
-		}
-		ask := func(bearer, uri string, body any, headers ...string) answer {
-			return r.ask(bearer, s.exchange.method, uri, body, headers...)
-		}
-		if nobodys := withoutNames(s.path); nobodys != s.path {
-			ask(good, nobodys, nil).refused(http.StatusNotFound, api.CodeNotFound)
-		}
-		if len(allowed) == 0 {
-			continue
-		}
-		path, uri := s.url.EscapedPath(), s.url.RequestURI()
-		ask("", uri, nil).refused(http.StatusUnauthorized, api.CodeUnauthenticated)
-		for scheme, token := range schemes {
-			if !slices.Contains(allowed, scheme) {
-				ask(token, uri, nil).refused(http.StatusUnauthorized, api.CodeUnauthenticated)
-			}
-		}
-		ask(good, uri, nil, "Accept", "text/html").refused(http.StatusNotAcceptable, api.CodeNotAcceptable)
-		ask(good, path+"?no_such_parameter=1", nil).refused(http.StatusBadRequest, api.CodeMalformed)
-		if s.exchange.method != http.MethodGet {
-			ask(good, uri, strings.Repeat(" ", 64<<10+1)).refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
-			ask(good, uri, "{}", "Content-Type", "text/plain").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
-			ask(good, uri, `{"no_such_field": 1}`).refused(http.StatusUnprocessableEntity, api.CodeInvalid)
-		}
+		r.misuse(s, schemes)
 	}
 	r.otherMethods()
+}
+
+// misuse asks an operation for what it must refuse; schemes are tokens that
+// are good, by the document's word for who has them.
+func (r *rig) misuse(s sample, schemes map[string]string) {
+	r.t.Helper()
+	ask := func(bearer, uri string, body any, headers ...string) answer {
+		return r.ask(bearer, s.exchange.method, uri, body, headers...)
+	}
+	allowed := s.allowed()
+	good := ""
+	if len(allowed) > 0 {
+		good = schemes[allowed[0]]
+	}
+	if nobodys := withoutNames(s.path); nobodys != s.path {
+		ask(good, nobodys, nil).refused(http.StatusNotFound, api.CodeNotFound)
+	}
+	if len(allowed) == 0 {
+		return
+	}
+	path, uri := s.url.EscapedPath(), s.url.RequestURI()
+	ask("", uri, nil).refused(http.StatusUnauthorized, api.CodeUnauthenticated)
+	for scheme, token := range schemes {
+		if !slices.Contains(allowed, scheme) {
+			ask(token, uri, nil).refused(http.StatusUnauthorized, api.CodeUnauthenticated)
+		}
+	}
+	ask(good, uri, nil, "Accept", "text/html").refused(http.StatusNotAcceptable, api.CodeNotAcceptable)
+	ask(good, path+"?no_such_parameter=1", nil).refused(http.StatusBadRequest, api.CodeMalformed)
+	if s.exchange.method != http.MethodGet {
+		ask(good, uri, strings.Repeat(" ", 64<<10+1)).refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
+		ask(good, uri, "{}", "Content-Type", "text/plain").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
+		ask(good, uri, `{"no_such_field": 1}`).refused(http.StatusUnprocessableEntity, api.CodeInvalid)
+	}
+}
+
+// allowed are the ways to say who asks that the operation takes.
+func (s sample) allowed() (schemes []string) {
+	if s.Security == nil {
+		return nil
+	}
+	for _, requirement := range *s.Security {
+		schemes = slices.AppendSeq(schemes, maps.Keys(requirement))
+	}
+	return schemes
 }
 
 // withoutNames is a path with names in it that can be nobody's.
