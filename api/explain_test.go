@@ -184,6 +184,17 @@ func TestDryRun(t *testing.T) {
 	if got := r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u4")).want(200).text("legs", 0, "problem"); !strings.Contains(got, "hexadecimal") {
 		t.Errorf("problem %q", got)
 	}
+	// A token that is part of everything else, or that JSON escapes, is masked in its place alone.
+	for _, token := range []string{`"`, `e`, `a\b<c>`} {
+		r.ask(r.backend, "PUT", "/v1/devices/d5", phone("u5", token)).want(200)
+		body := r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u5")).want(200).get("legs", 0, "request", "body").(object)
+		if got := body["target"].(object)["token"]; !cmp.Equal(got, []any{"***"}) {
+			t.Errorf("the token %q is shown as %v", token, got)
+		}
+		if wake := body["payload"].(object)["extraData"].(string); !strings.Contains(wake, `"callee":"u5"`) || !strings.Contains(wake, `"token":"***"`) {
+			t.Errorf("with the token %q the wake is %s", token, wake)
+		}
+	}
 	r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("nobody")).want(200).has("ended", "status").has("unreachable", "end_reason")
 	r.ask(r.backend, "POST", "/v1/calls?dry_run=maybe", in).refused(400, api.CodeMalformed)
 	r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u2", object{"media": "x"})).refused(422, api.CodeInvalid)

@@ -54,19 +54,24 @@ func (s *server) planCall(w http.ResponseWriter, r *http.Request, in store.Invit
 	for _, wake := range wakes {
 		byLeg[wake.LegID] = wake
 	}
-	l := speak(w, r)
 	out := planJSON{
 		Status: c.Status, EndReason: orNull(c.EndReason), Reachable: c.Reachable(), ExpiresAt: moment(c.ExpiresAt), Legs: make([]plannedJSON, len(c.Legs)),
 	}
+	problems := make([]call.Text, len(c.Legs))
 	for i, leg := range c.Legs {
-		planned := plannedJSON{
+		if wake, ok := byLeg[leg.ID]; ok {
+			if out.Legs[i].Request, problems[i], err = s.preview(r, wake); err != nil {
+				return err
+			}
+		}
+	}
+	l := speak(w, r)
+	for i, leg := range c.Legs {
+		out.Legs[i] = plannedJSON{
 			DeviceID: leg.DeviceID, Platform: leg.Platform, DeviceType: leg.DeviceType, Channel: orNull(leg.Channel), Presentation: orNull(leg.Presentation),
 			Reason: orNull(leg.Reason), Advice: orNull(leg.Reason.Advice().In(l)), Decision: renderDecision(leg.Decision),
+			Request: out.Legs[i].Request, Problem: orNull(problems[i].In(l)),
 		}
-		if wake, ok := byLeg[leg.ID]; ok {
-			planned.Request, planned.Problem = s.preview(r, wake, l)
-		}
-		out.Legs[i] = planned
 	}
 	return write(w, http.StatusOK, out)
 }
@@ -77,24 +82,26 @@ var (
 )
 
 // preview is the request of a wake, or why there would be none.
-func (s *server) preview(r *http.Request, wake store.Wake, l call.Language) (*requestJSON, *string) {
+func (s *server) preview(r *http.Request, wake store.Wake) (request *requestJSON, problem call.Text, err error) {
 	p, err := s.Vendors.Preview(r.Context(), wake)
 	var unbuilt *UnbuiltError
 	switch {
 	case err == nil:
+	case errors.Is(err, store.ErrUnavailable), r.Context().Err() != nil:
+		return nil, problem, err
 	case errors.Is(err, store.ErrNotFound):
-		return nil, orNull(noCredential.In(l))
+		return nil, noCredential, nil
 	case errors.As(err, &unbuilt):
-		return nil, orNull(unbuilt.Error())
+		return nil, call.Say("It would not be sent: %s.", "不会发送：%s。").With(unbuilt.Err), nil
 	default:
 		s.Logger.Warn("a credential cannot be used", "app_id", wake.AppID, "channel", wake.Channel, "error", err)
-		return nil, orNull(badCredential.In(l))
+		return nil, badCredential, nil
 	}
 	out := &requestJSON{Method: p.Method, URL: p.URL, Headers: map[string]string{}, Body: p.Body}
 	for name, values := range p.Header {
 		out.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
 	}
-	return out, nil
+	return out, problem, nil
 }
 
 // reachabilityJSON is who of a user's devices would ring now.

@@ -16,7 +16,9 @@ type Vendors interface {
 
 	// Preview is the request that a wake would be sent as, with tokens and keys
 	// masked; nothing is sent. store.ErrNotFound means that the app has no
-	// credential, *UnbuiltError that the vendor has no form for the wake.
+	// credential, *UnbuiltError that the vendor has no form for the wake, and
+	// store.ErrUnavailable that nobody can tell now; any other error is about
+	// the credential.
 	Preview(ctx context.Context, w store.Wake) (Preview, error)
 }
 

@@ -199,8 +199,9 @@ func (d *Dispatcher) admit(w store.Wake) (p place, refused call.Reason, err erro
 	if !d.config.Store.Alive() {
 		return place{}, "", errSilent
 	}
-	l, err := d.lanes.of(d.waits, laneKey{w.AppID, w.Channel.Vendor(), w.Environment})
-	if errors.Is(err, store.ErrNotFound) {
+	l, err := d.lanes.of(d.waits, laneOf(w))
+	var unusable *UnusableError
+	if errors.Is(err, store.ErrNotFound) || errors.As(err, &unusable) {
 		return place{}, call.ReasonChannelNotConfigured, nil
 	}
 	if err != nil {

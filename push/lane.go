@@ -98,6 +98,8 @@ type laneKey struct {
 	environment string // a vendor's sandbox that is down says nothing of its production
 }
 
+func laneOf(w store.Wake) laneKey { return laneKey{w.AppID, w.Channel.Vendor(), w.Environment} }
+
 // opening is a lane that one caller opens while the others wait for it.
 type opening struct {
 	mu   sync.Mutex
@@ -108,8 +110,16 @@ func (ls *lanes) init(until context.Context, config *Config) {
 	ls.until, ls.config, ls.open = until, config, map[laneKey]*opening{}
 }
 
-// of returns a lane. store.ErrNotFound means that the app has no credential. A lane that is open serves on while it is looked
-// whether its credential was replaced: the database may be away.
+// UnusableError says why a credential that is there cannot be opened. Trying
+// again within the ring would not help.
+type UnusableError struct{ Err error }
+
+func (e *UnusableError) Error() string { return "the credential cannot be used: " + e.Err.Error() }
+func (e *UnusableError) Unwrap() error { return e.Err }
+
+// of returns a lane. store.ErrNotFound means that the app has no credential,
+// *UnusableError that it has a bad one. A lane that is open serves on while it
+// is looked whether its credential was replaced: the database may be away.
 func (ls *lanes) of(ctx context.Context, key laneKey) (*lane, error) {
 	ls.mu.Lock()
 	o := ls.open[key]
@@ -132,7 +142,7 @@ func (ls *lanes) of(ctx context.Context, key laneKey) (*lane, error) {
 	case err == nil:
 		o.lane = l
 	case !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil:
-		ls.config.Logger.Error("a credential cannot be used", "app_id", key.appID, "vendor", key.vendor, "error", err)
+		ls.config.Logger.Error("an app's lane cannot be opened", "app_id", key.appID, "vendor", key.vendor, "error", err)
 	}
 	return l, err
 }
@@ -171,8 +181,11 @@ func (ls *lanes) openLane(ctx context.Context, key laneKey) (*lane, error) {
 		return nil, err
 	}
 	sender, err := ls.config.Senders(ctx, key.appID, key.vendor)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrUnavailable), err != nil && ctx.Err() != nil:
 		return nil, err
+	case err != nil:
+		return nil, &UnusableError{err}
 	}
 	return &lane{
 		sender: sender, opened: updated, checked: time.Now(), places: make(chan struct{}, ls.config.InFlight),

@@ -1,8 +1,8 @@
 package push
 
 import (
+	"bytes"
 	"context"
-	"strings"
 
 	"github.com/pushwake/relay/store"
 )
@@ -23,18 +23,20 @@ func (e *UnbuiltError) Error() string { return "the request cannot be built: " +
 // Unwrap gives the vendor package's error.
 func (e *UnbuiltError) Unwrap() error { return e.Err }
 
-// Previewer shows what a Sender would send, with the authorization
-// as "bearer ***" in the vendor's spelling. Its error says why nothing would be
-// sent.
+// Previewer shows what a Sender would send, built by the same code. The device's
+// token and the authorization are masked where they stand; the wake's own token
+// is not. Its error says why nothing would be sent.
 type Previewer interface {
 	Preview(m Message) (Request, error)
 }
 
-// Preview is the request that a wake would be sent as, device and wake tokens
-// masked. The error says why there is none: store.ErrNotFound where the app has
-// no credential, *UnbuiltError where the vendor has no form for the wake.
+// Preview is the request that a wake would be sent as, tokens and keys masked.
+//
+// Errors: store.ErrNotFound where the app has no credential, *UnusableError
+// where it has a bad one, *UnbuiltError where the vendor has no form for the
+// wake; store.ErrUnavailable.
 func (d *Dispatcher) Preview(ctx context.Context, w store.Wake) (Request, error) {
-	l, err := d.lanes.of(ctx, laneKey{w.AppID, w.Channel.Vendor(), w.Environment})
+	l, err := d.lanes.of(ctx, laneOf(w))
 	if err != nil {
 		return Request{}, err
 	}
@@ -46,7 +48,6 @@ func (d *Dispatcher) Preview(ctx context.Context, w store.Wake) (Request, error)
 	if err != nil {
 		return Request{}, &UnbuiltError{err}
 	}
-	hide := strings.NewReplacer(w.Token, mask, token, mask)
-	r.URL, r.Body = hide.Replace(r.URL), []byte(hide.Replace(string(r.Body)))
+	r.Body = bytes.ReplaceAll(r.Body, []byte(token), []byte(Mask)) // a JWT: JSON escapes nothing of it, and nothing else is like it
 	return r, nil
 }

@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -199,21 +200,34 @@ func TestCredentialReplaced(t *testing.T) {
 	}
 }
 
+// TestNoCredential: without a credential, or with one that does not open, a wake
+// is given up at once, and a preview says why.
 func TestNoCredential(t *testing.T) {
 	t.Parallel()
-	r, p := one(t, func(s *settings) {
-		s.senders = func(*process) func(context.Context, string, call.Vendor) (push.Sender, error) {
-			return func(context.Context, string, call.Vendor) (push.Sender, error) { return nil, store.ErrNotFound }
-		}
-	})
-	c := p.invite(app, "u")
-	if l := p.leg(c, call.LegFailed); l.Reason != call.ReasonChannelNotConfigured {
-		t.Errorf("the leg failed as %s", l.Reason)
-	}
-	if end := p.look(c); end.EndReason != call.EndUnreachable {
-		t.Errorf("the call ended as %s", end.EndReason)
-	}
-	if n := len(r.authorizations()); n != 0 || p.gauge("relay_wakes_given_up_total") != 1 {
-		t.Errorf("%d requests, %v given up", n, p.gauge("relay_wakes_given_up_total"))
+	for name, refusal := range map[string]error{"none": store.ErrNotFound, "bad": errors.New("it is no key")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, p := one(t, func(s *settings) {
+				s.senders = func(*process) func(context.Context, string, call.Vendor) (push.Sender, error) {
+					return func(context.Context, string, call.Vendor) (push.Sender, error) { return nil, refusal }
+				}
+			})
+			c := p.invite(app, "u")
+			if l := p.leg(c, call.LegFailed); l.Reason != call.ReasonChannelNotConfigured {
+				t.Errorf("the leg failed as %s", l.Reason)
+			}
+			end := p.look(c)
+			if end.EndReason != call.EndUnreachable || end.EndedAt.Sub(end.CreatedAt) > 10*time.Second {
+				t.Errorf("the call ended as %s after %s", end.EndReason, end.EndedAt.Sub(end.CreatedAt))
+			}
+			if n := len(r.authorizations()); n != 0 || p.gauge("relay_wakes_given_up_total") != 1 {
+				t.Errorf("%d requests, %v given up", n, p.gauge("relay_wakes_given_up_total"))
+			}
+			var unusable *push.UnusableError
+			_, err := p.Preview(t.Context(), store.Wake{AppID: app, Channel: call.PushKitVoIP, Token: "t"})
+			if !errors.Is(err, refusal) || errors.As(err, &unusable) != (name == "bad") {
+				t.Errorf("a preview: %v", err)
+			}
+		})
 	}
 }

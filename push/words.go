@@ -15,10 +15,10 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-const (
-	mask     = "***"
-	maxTitle = 128 // bytes of a caller's name shown as title; no vendor names a limit
-)
+// Mask stands where a secret was.
+const Mask = "***"
+
+const maxTitle = 128 // bytes of a caller's name shown as title; no vendor names a limit
 
 // AlertText is what an alert about a call says.
 type AlertText struct {
@@ -79,7 +79,7 @@ func Redact(s string, limit int, secrets []string) string {
 			continue
 		}
 		for _, form := range []string{secret, strings.ReplaceAll(secret, "/", `\/`)} {
-			s = strings.ReplaceAll(s, form, mask)
+			s = strings.ReplaceAll(s, form, Mask)
 		}
 	}
 	s = strings.ToValidUTF8(s, " ") // a secret of half a rune leaves the other half

@@ -110,9 +110,9 @@ func (c *Client) Preview(m push.Message) (push.Request, error) {
 	}
 	h := request.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8") // by apns2
-	h.Set("Authorization", "bearer ***")
+	h.Set("Authorization", "bearer "+push.Mask)
 	h.Set("User-Agent", userAgent)
-	return push.Request{Method: http.MethodPost, URL: c.pools.URL(m.Environment) + "/3/device/" + m.Token, Header: h, Body: request.Body()}, nil
+	return push.Request{Method: http.MethodPost, URL: c.pools.URL(m.Environment) + "/3/device/" + push.Mask, Header: h, Body: request.Body()}, nil
 }
 
 // unsent is the verdict on a message that APNs has no form for.

@@ -48,7 +48,11 @@ type Request struct {
 //
 // It returns [ErrChannel], [ErrNoToken], or an error that wraps
 // [call.ErrPayloadTooLarge] where the ids alone pass [MaxBody].
-func Build(m push.Message) (Request, error) {
+func Build(m push.Message) (Request, error) { return build(m, m.Token) }
+
+// build is Build with what stands in the place of the token, which is not
+// counted: a mask there changes nothing else.
+func build(m push.Message, token string) (Request, error) {
 	if m.Token == "" {
 		return Request{}, ErrNoToken
 	}
@@ -70,7 +74,7 @@ func Build(m push.Message) (Request, error) {
 	if err != nil {
 		return Request{}, fmt.Errorf("build a Push Kit request: %w", err)
 	}
-	b.Target.Token = []string{m.Token}
+	b.Target.Token = []string{token}
 	text, err := encode(b)
 	if err != nil {
 		return Request{}, fmt.Errorf("build a Push Kit request: %w", err)

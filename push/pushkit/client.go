@@ -150,11 +150,11 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 
 // Preview implements [push.Previewer].
 func (c *Client) Preview(m push.Message) (push.Request, error) {
-	request, err := Build(m)
+	request, err := build(m, push.Mask)
 	if err != nil {
 		return push.Request{}, err
 	}
-	header(request, "Bearer ***")
+	header(request, "Bearer "+push.Mask)
 	return push.Request{Method: http.MethodPost, URL: c.URL(), Header: request.Header, Body: request.Body}, nil
 }
 
