@@ -4,14 +4,10 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushwake/relay/api"
-	"github.com/pushwake/relay/call"
-	"github.com/pushwake/relay/push/apns/apnssim"
-	"github.com/pushwake/relay/push/pushkit/pushkitsim"
 )
 
 // hexToken is an APNs token of the rig's own.
@@ -29,109 +25,6 @@ func (r *rig) iPhone(user, device string, changes ...object) object {
 		"platform": "ios", "system_version": "26.1", "call_ui": "callkit", "region": object{"country": "DE"},
 		"tokens": object{"apns_voip": r.hexToken(device), "apns_alert": r.hexToken(device + "alert")},
 	}}, changes...)...)
-}
-
-// TestTenCallsThatDidNotRing: the timeline alone tells a stranger why, in both
-// languages.
-func TestTenCallsThatDidNotRing(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	put := func(r *rig, device string, about object) {
-		r.t.Helper()
-		r.ask(r.backend, "PUT", "/v1/devices/"+device, about).want(200)
-	}
-	pushKitToken := func(r *rig, device string, told pushkitsim.Token) {
-		r.t.Helper()
-		if err := r.vendor.sim.SetToken(r.token(device), told); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-	apnsToken := func(r *rig, device string, told apnssim.Token) {
-		r.t.Helper()
-		if err := r.apple.sim.SetToken(r.hexToken(device), told); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-	for name, test := range map[string]struct {
-		prepare          func(r *rig, device string)
-		ring             int
-		english, chinese string // of the device's words
-		advice           string
-	}{
-		"region": {func(r *rig, d string) {
-			put(r, d, phone(d, r.token(d), object{"region": object{"sim_mcc": "454", "network_mcc": "454"}}))
-		}, 45, "HK by network_mcc, sim_mcc", "HK（依据 network_mcc, sim_mcc）", "another way"},
-		"emulator": {func(r *rig, d string) { put(r, d, phone(d, r.token(d), object{"emulator": true})) }, 45, "do not work on emulators", "模拟器", "real device"},
-		"limit": {func(r *rig, d string) {
-			put(r, d, phone(d, r.token(d)))
-			for range 3 {
-				r.ask(r.backend, "POST", "/v1/calls", invite(d)).want(201)
-			}
-		}, 45, "as many incoming calls as its system allows", "系统上限", "Call again"},
-		"dead token": {func(r *rig, d string) {
-			put(r, d, r.iPhone(d, d))
-			apnsToken(r, d, apnssim.Token{State: apnssim.Dead, SinceMS: time.Now().Add(time.Hour).UnixMilli()})
-		}, 45, "HTTP 410 Unregistered", "HTTP 410 Unregistered", "must register again"},
-		"wrong topic": {func(r *rig, d string) {
-			put(r, d, r.iPhone(d, d))
-			apnsToken(r, d, apnssim.Token{State: apnssim.Foreign})
-		}, 45, "DeviceTokenNotForTopic. The token belongs to another topic", "DeviceTokenNotForTopic", "bundle_id"},
-		"wrong environment": {func(r *rig, d string) {
-			put(r, d, r.iPhone(d, d))
-			apnsToken(r, d, apnssim.Token{State: apnssim.Alive, Environment: apnssim.Sandbox})
-		}, 45, "BadDeviceToken", "BadDeviceToken", "environment"},
-		"missing entitlement": {func(r *rig, d string) {
-			put(r, d, phone(d, r.token(d)))
-			pushKitToken(r, d, pushkitsim.Token{Reason: "noPushTypeRight"})
-		}, 45, "80300007/noPushTypeRight", "80300007/noPushTypeRight", "AppGallery Connect"},
-		"throttled": {func(r *rig, d string) {
-			put(r, d, r.iPhone(d, d))
-			if err := r.apple.sim.AddFault(apnssim.Fault{Token: r.hexToken(d), Status: 429, Code: "TooManyRequests"}); err != nil {
-				r.t.Fatal(err)
-			}
-		}, 45, "HTTP 429 TooManyRequests", "HTTP 429 TooManyRequests", "less often"},
-		"vendor down": {func(r *rig, d string) {
-			put(r, d, r.iPhone(d, d))
-			if err := r.apple.sim.AddFault(apnssim.Fault{Token: r.hexToken(d), Status: 503, Code: "ServiceUnavailable"}); err != nil {
-				r.t.Fatal(err)
-			}
-		}, 45, "HTTP 503 ServiceUnavailable", "HTTP 503 ServiceUnavailable", "system status"},
-		"no confirm": {func(r *rig, d string) { put(r, d, phone(d, r.token(d))) }, 10, "the app never said that it is awake", "应用从未确认被唤醒", "receiveMessage"},
-	} {
-		device := strings.ReplaceAll(name, " ", "-")
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := r.in(t)
-			test.prepare(r, device)
-			id := r.ask(r.backend, "POST", "/v1/calls", invite(device, object{"ring_timeout_seconds": test.ring})).want(201).text("id")
-			eventually(t, "the call's end", func() bool { return r.ask(r.backend, "GET", "/v1/calls/"+id, nil).want(200).text("status") == "ended" })
-			told := r.ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
-			if got := told.header.Get("Content-Language"); got != "en" {
-				t.Errorf("the words are %s", got)
-			}
-			summary, text := told.text("summary"), told.text("legs", 0, "text")
-			if !strings.HasPrefix(summary, "The call did not ring. ") || !strings.Contains(summary, device) || !strings.Contains(summary, test.english) || !strings.Contains(text, test.english) {
-				t.Errorf("summary %q, leg %q; want %q", summary, text, test.english)
-			}
-			if advice := told.text("legs", 0, "advice"); !strings.Contains(advice, test.advice) {
-				t.Errorf("advice %q, want %q", advice, test.advice)
-			}
-			for i := range told.get("data").([]any) {
-				if told.text("data", i, "text") == "" {
-					t.Errorf("entry %d has no words", i)
-				}
-			}
-			t.Log(summary, "\n→ ", told.text("legs", 0, "advice"))
-			zh := r.ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil, "Accept-Language", "de, zh-CN;q=0.8").want(200)
-			if got := zh.header.Get("Content-Language"); got != string(call.Chinese) {
-				t.Errorf("the words are %s", got)
-			}
-			if got := zh.text("summary"); !strings.HasPrefix(got, "呼叫未振铃。") || !strings.Contains(got, test.chinese) {
-				t.Errorf("summary %q, want %q", got, test.chinese)
-			}
-			t.Log(zh.text("summary"), "\n→ ", zh.text("legs", 0, "advice"))
-		})
-	}
 }
 
 // TestDryRun: what is previewed is what is sent, and a preview leaves nothing.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -43,7 +44,9 @@ type vendor struct {
 	file []byte
 }
 
-var pushKit = sync.OnceValues(func() (vendor, error) {
+var pushKit = sync.OnceValues(newPushKit)
+
+func newPushKit() (vendor, error) {
 	v := vendor{sim: pushkitsim.New(pushkitsim.Options{})}
 	var err error
 	if v.url, err = v.sim.Start("127.0.0.1:0"); err != nil {
@@ -51,7 +54,7 @@ var pushKit = sync.OnceValues(func() (vendor, error) {
 	}
 	v.file, err = v.sim.NewServiceAccount(project)
 	return v, err
-})
+}
 
 // apple is the one APNs simulator of the test binary, with connections and a
 // credential.
@@ -61,7 +64,10 @@ type apple struct {
 	credential []byte
 }
 
-var aPNs = sync.OnceValues(func() (v apple, err error) {
+var aPNs = sync.OnceValues(func() (apple, error) { return newAPNs("") })
+
+// newAPNs makes one whose sandbox is elsewhere, unless that is "".
+func newAPNs(sandbox string) (v apple, err error) {
 	if v.sim, err = apnssim.New(apnssim.Options{}); err != nil {
 		return v, err
 	}
@@ -77,9 +83,9 @@ var aPNs = sync.OnceValues(func() (v apple, err error) {
 	if err != nil {
 		return v, err
 	}
-	v.pools, err = apns.NewPools(apns.PoolsConfig{ProductionURL: urls.Production, SandboxURL: urls.Sandbox, RootCAs: v.sim.Roots()})
+	v.pools, err = apns.NewPools(apns.PoolsConfig{ProductionURL: urls.Production, SandboxURL: cmp.Or(sandbox, urls.Sandbox), RootCAs: v.sim.Roots()})
 	return v, err
-})
+}
 
 // rig is a relay as it runs: store, dispatcher, both vendors and the API on a
 // socket, with the apps demo and other.

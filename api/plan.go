@@ -29,6 +29,7 @@ type plannedJSON struct {
 	Channel      *call.Channel      `json:"channel"`
 	Presentation *call.Presentation `json:"presentation"`
 	Reason       *call.Reason       `json:"reason"`
+	Text         string             `json:"text"`
 	Advice       *string            `json:"advice"`
 	Decision     *decisionJSON      `json:"decision"`
 	Request      *requestJSON       `json:"request"` // to the vendor
@@ -67,9 +68,10 @@ func (s *server) planCall(w http.ResponseWriter, r *http.Request, in store.Invit
 	}
 	l := speak(w, r)
 	for i, leg := range c.Legs {
+		told := tellDecision(leg.DeviceID, &leg.Decision, foreseen)
 		out.Legs[i] = plannedJSON{
 			DeviceID: leg.DeviceID, Platform: leg.Platform, DeviceType: leg.DeviceType, Channel: orNull(leg.Channel), Presentation: orNull(leg.Presentation),
-			Reason: orNull(leg.Reason), Advice: orNull(leg.Reason.Advice().In(l)), Decision: renderDecision(leg.Decision),
+			Reason: orNull(leg.Reason), Text: told.Meaning.In(l), Advice: orNull(told.Advice.In(l)), Decision: renderDecision(leg.Decision),
 			Request: out.Legs[i].Request, Problem: orNull(problems[i].In(l)),
 		}
 	}

@@ -195,6 +195,7 @@ type deviceJSON struct {
 	Channel       *call.Channel                `json:"channel"`
 	Presentation  *call.Presentation           `json:"presentation"`
 	Reason        *call.Reason                 `json:"reason"`
+	Text          string                       `json:"text"`
 	Advice        *string                      `json:"advice"`
 	Rules         string                       `json:"rules"`
 	CreatedAt     moment                       `json:"created_at"`
@@ -204,10 +205,11 @@ type deviceJSON struct {
 }
 
 func renderDevice(d store.Registered, l call.Language) deviceJSON {
+	told := tellDecision(d.ID, &d.Decision, foreseen)
 	out := deviceJSON{
 		DeviceID: d.ID, UserID: d.UserID, Platform: d.Platform, DeviceType: d.Type, SystemVersion: d.SystemVersion, Emulator: d.Emulator,
 		Environment: d.Environment, BundleID: orNull(d.BundleID), Locale: orNull(d.Locale), CallUI: d.CallUI, Tokens: map[call.TokenName]tokenJSON{},
-		Region: renderRegion(d.Decision.Region), Reason: orNull(d.Decision.Reason), Advice: orNull(d.Decision.Reason.Advice().In(l)),
+		Region: renderRegion(d.Decision.Region), Reason: orNull(d.Decision.Reason), Text: told.Meaning.In(l), Advice: orNull(told.Advice.In(l)),
 		Rules: d.Decision.RulesVersion, CreatedAt: moment(d.CreatedAt), UpdatedAt: moment(d.UpdatedAt),
 	}
 	if d.Decision.Reason == "" {

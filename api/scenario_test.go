@@ -49,7 +49,7 @@ func (r *rig) registers() {
 		"tokens": {"push_kit": "`+abroadToken+`"}, "region": {"sim_mcc": "454", "network_mcc": "454"}}`).want(200).has("region_not_supported", "reason")
 	r.show("iphone").ask(r.backend, "PUT", "/v1/devices/iphone-4", `{"user_id": "u4", "platform": "ios", "device_type": "phone", "system_version": "17.4", "call_ui": "callkit",
 		"tokens": {"apns_voip": "`+strings.Repeat("5f", 32)+`", "apns_alert": "`+strings.Repeat("a7", 32)+`"}, "region": {"storefront": "SGP"}}`).want(200)
-	r.ask(r.backend, "PUT", "/v1/devices/phone-3", phone("u3", secondToken)).want(200)
+	r.ask(r.backend, "PUT", "/v1/devices/phone-3", phone("u3", secondToken, object{"bundle_id": "com.example.voip"})).want(200)
 	r.ask(r.backend, "PUT", "/v1/devices/tablet-3", phone("u3", tabletToken, object{"device_type": "tablet"})).want(200)
 	r.show("phone").ask(r.backend, "GET", "/v1/devices/phone-1", nil).want(200)
 	r.show("two").ask(r.backend, "GET", "/v1/users/u2/devices", nil).want(200).has("phone-2", "data", 1, "device_id")

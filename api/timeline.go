@@ -39,6 +39,13 @@ type entryJSON struct {
 	Advice   *string       `json:"advice"` // what to do about it
 }
 
+// legWordsJSON is what became of one device, for somebody who reads nothing else.
+type legWordsJSON struct {
+	DeviceID string  `json:"device_id"`
+	Text     string  `json:"text"`
+	Advice   *string `json:"advice"`
+}
+
 type decisionJSON struct {
 	Channel       *call.Channel                `json:"channel"`
 	Presentation  *call.Presentation           `json:"presentation"`
@@ -48,6 +55,8 @@ type decisionJSON struct {
 	SystemVersion string                       `json:"system_version"`
 	Emulator      bool                         `json:"emulator"`
 	CallUI        call.Presentation            `json:"call_ui"`
+	Environment   *string                      `json:"environment"`
+	BundleID      *string                      `json:"bundle_id"`
 	Tokens        map[call.TokenName]tokenJSON `json:"tokens"`
 	Connected     bool                         `json:"connected"`
 	AliveIncoming int                          `json:"alive_incoming"`
@@ -118,22 +127,27 @@ func (s *server) timeline(w http.ResponseWriter, r *http.Request, appID string, 
 	if err != nil {
 		return err
 	}
-	l := speak(w, r)
+	l, n := speak(w, r), newNarrator(s.Vendors, &c, entries)
 	out := struct {
 		Summary string         `json:"summary"`
 		Legs    []legWordsJSON `json:"legs"`
 		Call    callJSON       `json:"call"`
 		Data    []entryJSON    `json:"data"`
-	}{Call: render(c), Data: make([]entryJSON, len(entries))}
-	out.Summary, out.Legs = s.summarize(c, entries, l)
+	}{n.summary().In(l), make([]legWordsJSON, len(c.Legs)), render(c), make([]entryJSON, len(entries))}
+	for i := range c.Legs {
+		told := n.leg(&c.Legs[i])
+		out.Legs[i] = legWordsJSON{c.Legs[i].DeviceID, told.Meaning.In(l), orNull(told.Advice.In(l))}
+	}
 	for i, e := range entries {
-		out.Data[i] = s.renderEntry(e, l)
+		told := n.entry(e)
+		out.Data[i] = renderEntry(e)
+		out.Data[i].Text, out.Data[i].Advice = told.Meaning.In(l), orNull(told.Advice.In(l))
 	}
 	return write(w, http.StatusOK, out)
 }
 
-func (s *server) renderEntry(e store.Entry, l call.Language) entryJSON {
-	out := entryJSON{At: moment(e.At), DeviceID: orNull(e.DeviceID), Text: s.said(e).In(l), Advice: orNull(s.advised(e).In(l))}
+func renderEntry(e store.Entry) entryJSON {
+	out := entryJSON{At: moment(e.At), DeviceID: orNull(e.DeviceID)}
 	if e.LegID != uuid.Nil {
 		out.LegID = &e.LegID
 	}
@@ -171,7 +185,7 @@ func (s *server) renderEntry(e store.Entry, l call.Language) entryJSON {
 func renderDecision(d call.Decision) *decisionJSON {
 	out := &decisionJSON{
 		Channel: orNull(d.Channel), Presentation: orNull(d.Presentation), Reason: orNull(d.Reason), Rules: d.RulesVersion, Region: renderRegion(d.Region),
-		SystemVersion: d.Device.SystemVersion, Emulator: d.Device.Emulator, CallUI: d.Device.CallUI, Tokens: map[call.TokenName]tokenJSON{},
+		SystemVersion: d.Device.SystemVersion, Emulator: d.Device.Emulator, CallUI: d.Device.CallUI, Environment: orNull(d.Device.Environment), BundleID: orNull(d.Device.BundleID), Tokens: map[call.TokenName]tokenJSON{},
 		Connected: d.Device.Connected, AliveIncoming: d.Device.AliveIncoming, AliveOutgoing: d.Device.AliveOutgoing,
 	}
 	for name, t := range d.Device.Tokens {

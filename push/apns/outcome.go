@@ -50,7 +50,7 @@ func Statuses() []Status { return slices.Clone(statuses) }
 
 var statuses = []Status{
 	{0, call.Say("APNs gave no answer.", "APNs 没有应答。"),
-		call.Say("relay tries again inside the ring where the push was surely not sent, else once. If it lasts, run `relay doctor` and check relay's way to Apple: names, proxy, firewall (port 443 or 2197).", "确定未发出时，relay 会在振铃时间内重试，否则重试一次。若持续出现，请运行 `relay doctor`，并检查 relay 到 Apple 的网络：域名解析、代理、防火墙（443 或 2197 端口）。"), unavailable, true},
+		call.Say("If it lasts, run `relay doctor` and check relay's way to Apple: names, proxy, firewall (port 443 or 2197). relay tries again by itself: inside the ring where the push was surely not sent, else once.", "若持续出现，请运行 `relay doctor`，并检查 relay 到 Apple 的网络：域名解析、代理、防火墙（443 或 2197 端口）。relay 会自动重试：确定未发出时在振铃时间内重试，否则重试一次。"), unavailable, true},
 	{http.StatusOK, call.Say("Taken, and not yet delivered: only the app's confirm tells.", "已接受，但不等于送达，须以应用的确认为准。"), call.Text{}, accepted, false},
 	{http.StatusForbidden, call.Say("The authorization was refused.", "鉴权被拒绝。"), call.Say("Check team id, key id and key file.", "请检查 Team ID、Key ID 和密钥文件。"), badCredential, true},
 	{http.StatusGone, call.Say("The token is no longer active.", "设备令牌已失效。"), call.Say("The app must register again.", "应用须重新注册。"), tokenDead, false},

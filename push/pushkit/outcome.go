@@ -101,7 +101,7 @@ func Statuses() []Status { return slices.Clone(statuses) }
 
 var statuses = []Status{
 	{0, call.Say("Push Kit gave no answer.", "Push Kit 没有应答。"),
-		call.Say("relay tries again inside the ring. If it lasts, run `relay doctor` and check relay's way to Push Kit: names, proxy, firewall.", "振铃时间内会自动重试；若持续出现，请运行 `relay doctor`，并检查 relay 到 Push Kit 的网络：域名解析、代理、防火墙。"), unavailable},
+		call.Say("If it lasts, run `relay doctor` and check relay's way to Push Kit: names, proxy, firewall. relay tries again by itself inside the ring.", "若持续出现，请运行 `relay doctor`，并检查 relay 到 Push Kit 的网络：域名解析、代理、防火墙。relay 会在振铃时间内自动重试。"), unavailable},
 	{http.StatusUnauthorized, call.Say("The authorization was refused.", "鉴权被拒绝。"), adviceKey, staleJWT},
 	{http.StatusNotFound, call.Say("No such address.", "请求地址不存在。"), call.Say("Check the base URL and the project id.", "请检查接口地址和项目 ID。"), refusedUs},
 	{http.StatusRequestTimeout, call.Say("The vendor gave up waiting for the request.", "推送服务等待请求超时。"), adviceVendor, unavailable},

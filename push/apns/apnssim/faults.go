@@ -80,17 +80,6 @@ func (f Fault) check() error {
 	return nil
 }
 
-// AddFault adds a fault behind those that are set.
-func (s *Sim) AddFault(f Fault) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = append(slices.Clip(s.faults), f)
-	return nil
-}
-
 // SetFaults replaces all faults; without any it clears them.
 func (s *Sim) SetFaults(rules ...Fault) error {
 	for i, f := range rules {
