@@ -20,9 +20,10 @@ var mayImport = map[string][]string{
 	"store/storetest":         {"store", "migrations", "store/localpg"},
 	"push":                    {"call", "store"},
 	"push/pushkit":            {"call", "push"},
-	"push/pushkit/pushkitsim": {},
+	"push/pushkit/pushkitsim": {"push/simcontrol"},
 	"push/apns":               {"call", "push"},
-	"push/apns/apnssim":       {},
+	"push/apns/apnssim":       {"push/simcontrol"},
+	"push/simcontrol":         {},
 	"push/devicesim":          {},
 	"api":                     {"call", "store"},
 	"cmd/relay": {
@@ -32,7 +33,7 @@ var mayImport = map[string][]string{
 
 // fenced is which packages may import a library of others directly.
 var fenced = map[string][]string{
-	"github.com/go-chi/chi/v5":                 {"api", "push/apns/apnssim", "push/pushkit/pushkitsim"},
+	"github.com/go-chi/chi/v5":                 {"api", "push/apns/apnssim", "push/pushkit/pushkitsim", "push/simcontrol"},
 	"github.com/golang-jwt/jwt/v5":             {"api", "push/apns", "push/apns/apnssim", "push/pushkit", "push/pushkit/pushkitsim"},
 	"github.com/sideshow/apns2":                {"push/apns"},
 	"golang.org/x/net":                         {"push/apns/apnssim"},
@@ -50,7 +51,7 @@ var fenced = map[string][]string{
 	"github.com/phuslu/iploc":                  {"call"},
 	"github.com/nyaruka/phonenumbers":          {"call"},
 	"database/sql":                             {"migrations"},
-	"net/http":                                 {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store/localpg"},
+	"net/http":                                 {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "push/simcontrol", "store/localpg"},
 	"encoding/json":                            nil, // anybody's
 	"github.com/prometheus/client_golang":      {"api", "cmd/relay", "push", "store"},
 }

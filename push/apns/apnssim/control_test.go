@@ -129,7 +129,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, bad := range []string{
 		`{}`, `{"x": 1}`, `[{"x": 1}]`, `{"reset": true, "stall": true}`, `{"latency_ms": -1}`, `{"count": 2}`, `{"status": 99}`, `{"code": "A", "body": "b"}`,
-		`{"stream_limit": 1, "count": 1}`, `7`,
+		`{"stream_limit": 1, "count": 1}`, `7`, `{"reset": true}{}`, `[{"reset": true}] 1`,
 	} {
 		r.control("PUT", "/sim/faults", bad, 400, nil)
 	}

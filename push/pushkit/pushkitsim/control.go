@@ -1,65 +1,13 @@
 package pushkitsim
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-chi/chi/v5"
+	"github.com/pushwake/relay/push/simcontrol"
 )
-
-const (
-	maxControlBody = 1 << 20 // bytes
-	maxWaitSeconds = 60
-)
-
-// controlError is a refusal with a status of its own; any other error is a 400.
-type controlError struct {
-	status int
-	text   string
-}
-
-func (e *controlError) Error() string { return e.text }
-
-// control adapts a handler of the control side: a nil answer is a 204, an error
-// becomes {"error": "..."}.
-func (s *Sim) control(h func(r *http.Request) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		v, err := h(r)
-		switch {
-		case err != nil:
-			writeError(w, err)
-		case v == nil:
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			writeJSON(w, http.StatusOK, v)
-		}
-	}
-}
-
-func writeError(w http.ResponseWriter, err error) {
-	status := http.StatusBadRequest
-	var own *controlError
-	if errors.As(err, &own) {
-		status = own.status
-	}
-	writeJSON(w, status, map[string]string{"error": err.Error()})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // fails only when the reader is gone
-}
 
 // unknownRoute answers a wrong path, and records it on the vendor side.
 func (s *Sim) unknownRoute(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +21,7 @@ func (s *Sim) unknownMethod(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sim) refuseRoute(w http.ResponseWriter, r *http.Request, status int, text string) {
 	if strings.HasPrefix(r.URL.Path, "/sim/") || r.URL.Path == "/sim" {
-		writeError(w, &controlError{status, text})
+		simcontrol.WriteError(w, &simcontrol.Error{Status: status, Text: text})
 		return
 	}
 	req, ok := s.readRequest(r, "")
@@ -83,59 +31,6 @@ func (s *Sim) refuseRoute(w http.ResponseWriter, r *http.Request, status int, te
 	a := refuseStatus(http.StatusNotFound)
 	s.record(req, a)
 	a.write(w, req.requestID)
-}
-
-// decode reads one JSON value and refuses unknown fields and anything after it.
-func decode(r *http.Request, v any) error {
-	body, err := controlBody(r)
-	if err != nil {
-		return err
-	}
-	return decodeStrict(body, v)
-}
-
-func controlBody(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxControlBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the body: %w", err)
-	}
-	if len(body) > maxControlBody {
-		return nil, &controlError{http.StatusRequestEntityTooLarge, "the body is over 1 MiB"}
-	}
-	return body, nil
-}
-
-func decodeStrict(body []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return plainJSONError(err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("there is more after the JSON value")
-	}
-	return nil
-}
-
-// plainJSONError takes the package's prefix off a decoding error.
-func plainJSONError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the body is not complete JSON")
-	}
-	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
-}
-
-// pathParam is one unescaped part of the path. The router gives the escaped
-// text exactly when the path needed one of its own.
-func pathParam(r *http.Request, name string) string {
-	v := chi.URLParam(r, name)
-	if r.URL.RawPath == "" {
-		return v
-	}
-	if plain, err := url.PathUnescape(v); err == nil {
-		return plain
-	}
-	return v
 }
 
 // queryTokens are the tokens of a query. A bare "+" reads as a blank there, and
@@ -150,7 +45,7 @@ func queryTokens(r *http.Request) []string {
 
 // tokenParam is the one token of a request, from the path or the query.
 func tokenParam(r *http.Request) (string, error) {
-	token := pathParam(r, "token")
+	token := simcontrol.PathParam(r, "token")
 	if token == "" {
 		if q := queryTokens(r); len(q) == 1 {
 			token = q[0]
@@ -160,19 +55,6 @@ func tokenParam(r *http.Request) (string, error) {
 		return "", errTokenForm
 	}
 	return token, nil
-}
-
-// intParam is a whole number of the query within 0 and high, 0 when absent.
-func intParam(r *http.Request, name string, high int64) (int64, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 || n > high {
-		return 0, fmt.Errorf("%s is not a whole number within 0 and %d", name, high)
-	}
-	return n, nil
 }
 
 func (s *Sim) getHealth(*http.Request) (any, error) {
@@ -189,7 +71,7 @@ func (s *Sim) getHealth(*http.Request) (any, error) {
 }
 
 func (s *Sim) getMessages(r *http.Request) (any, error) {
-	after, err := intParam(r, "after", 1<<62)
+	after, err := simcontrol.IntParam(r, "after", 1<<62)
 	if err != nil {
 		return nil, err
 	}
@@ -208,11 +90,11 @@ func (s *Sim) deleteMessages(*http.Request) (any, error) {
 // getDeliveries answers {"deliveries": [...], "after": n}: n is what to ask
 // after next.
 func (s *Sim) getDeliveries(r *http.Request) (any, error) {
-	after, err := intParam(r, "after", 1<<62)
+	after, err := simcontrol.IntParam(r, "after", 1<<62)
 	if err != nil {
 		return nil, err
 	}
-	wait, err := intParam(r, "wait", maxWaitSeconds)
+	wait, err := simcontrol.IntParam(r, "wait", simcontrol.MaxWaitSeconds)
 	if err != nil {
 		return nil, err
 	}
@@ -224,17 +106,7 @@ func (s *Sim) getDeliveries(r *http.Request) (any, error) {
 }
 
 func (s *Sim) putFaults(r *http.Request) (any, error) {
-	body, err := controlBody(r)
-	if err != nil {
-		return nil, err
-	}
-	var rules []Fault
-	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
-		err = decodeStrict(body, &rules)
-	} else {
-		rules = make([]Fault, 1)
-		err = decodeStrict(body, &rules[0])
-	}
+	rules, err := simcontrol.DecodeList[Fault](r)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +124,7 @@ func (s *Sim) deleteFaults(*http.Request) (any, error) { return nil, s.SetFaults
 
 func (s *Sim) putReceipts(r *http.Request) (any, error) {
 	var c ReceiptConfig
-	if err := decode(r, &c); err != nil {
+	if err := simcontrol.Decode(r, &c); err != nil {
 		return nil, err
 	}
 	if c.URL == "" {

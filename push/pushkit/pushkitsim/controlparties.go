@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/pushwake/relay/push/simcontrol"
 )
 
 // Control routes of the parties: projects, tokens and phones.
@@ -34,10 +36,10 @@ func (s *Sim) putProject(r *http.Request) (any, error) {
 		QPS        *int            `json:"qps"`
 		Package    *string         `json:"package"`
 	}
-	if err := decode(r, &in); err != nil {
+	if err := simcontrol.Decode(r, &in); err != nil {
 		return nil, err
 	}
-	err := s.editProject(pathParam(r, "project"), func(p *project) error {
+	err := s.editProject(simcontrol.PathParam(r, "project"), func(p *project) error {
 		if in.Enabled != nil {
 			p.disabled = !*in.Enabled
 		}
@@ -53,7 +55,7 @@ func (s *Sim) putProject(r *http.Request) (any, error) {
 		if in.Rights != nil {
 			p.rights = nil
 			if err := json.Unmarshal(in.Rights, &p.rights); err != nil {
-				return fmt.Errorf("rights: %w", plainJSONError(err))
+				return fmt.Errorf("rights: %w", simcontrol.PlainError(err))
 			}
 		}
 		return p.addKey(in.SubAccount, in.KeyID, in.PublicKey)
@@ -65,9 +67,9 @@ func (s *Sim) putProject(r *http.Request) (any, error) {
 }
 
 func (s *Sim) getProject(r *http.Request) (any, error) {
-	p := s.projects.get(pathParam(r, "project"))
+	p := s.projects.get(simcontrol.PathParam(r, "project"))
 	if p == nil {
-		return nil, &controlError{http.StatusNotFound, "no such project"}
+		return nil, &simcontrol.Error{Status: http.StatusNotFound, Text: "no such project"}
 	}
 	v := projectView{ProjectID: p.id, KeyIDs: []string{}, Enabled: !p.disabled, Penalty: p.penalty, Rights: p.rights, QPS: p.qps, Package: p.pkg}
 	for id := range p.keys {
@@ -78,13 +80,13 @@ func (s *Sim) getProject(r *http.Request) (any, error) {
 }
 
 func (s *Sim) deleteProject(r *http.Request) (any, error) {
-	s.RemoveProject(pathParam(r, "project"))
+	s.RemoveProject(simcontrol.PathParam(r, "project"))
 	return nil, nil
 }
 
 // postServiceAccount answers the key file itself, ready to be saved.
 func (s *Sim) postServiceAccount(r *http.Request) (any, error) {
-	file, err := s.NewServiceAccount(pathParam(r, "project"))
+	file, err := s.NewServiceAccount(simcontrol.PathParam(r, "project"))
 	return json.RawMessage(file), err
 }
 
@@ -101,7 +103,7 @@ func (s *Sim) putToken(r *http.Request) (any, error) {
 		return nil, err
 	}
 	var t Token
-	if err := decode(r, &t); err != nil {
+	if err := simcontrol.Decode(r, &t); err != nil {
 		return nil, err
 	}
 	if err := s.SetToken(token, t); err != nil {
@@ -154,7 +156,7 @@ func (s *Sim) getDevice(r *http.Request) (any, error) {
 // under HTTP 200. Other attributes of the call may come along. Parameters of a
 // wrong type reject with 401.
 func (s *Sim) report(r *http.Request, answer func(d *device, now time.Time, in reportBody) CallReport) (any, error) {
-	body, err := controlBody(r)
+	body, err := simcontrol.Body(r)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +202,7 @@ func (s *Sim) putCarrierCall(r *http.Request) (any, error) {
 	var in struct {
 		Active *bool `json:"active"`
 	}
-	if err := decode(r, &in); err != nil {
+	if err := simcontrol.Decode(r, &in); err != nil {
 		return nil, err
 	}
 	if in.Active == nil {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pushwake/relay/push/simcontrol"
 )
 
 // Limits of a request (Push Kit REST v3, request parameters and limits).
@@ -66,7 +68,7 @@ type envelope struct {
 
 // handleSend is the vendor's one route.
 func (s *Sim) handleSend(w http.ResponseWriter, r *http.Request) {
-	req, ok := s.readRequest(r, pathParam(r, "project"))
+	req, ok := s.readRequest(r, simcontrol.PathParam(r, "project"))
 	if !ok {
 		panic(http.ErrAbortHandler) // the sender is gone, or never sent what it announced
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/pushwake/relay/push/simcontrol"
 )
 
 // Options configure a [Sim]. The zero value is ready to use.
@@ -105,30 +107,30 @@ func (s *Sim) routes() http.Handler {
 
 	r.Post("/v3/{project}/messages:send", s.handleSend)
 
-	r.Get("/sim/healthz", s.control(s.getHealth))
-	r.Put("/sim/projects/{project}", s.control(s.putProject))
-	r.Get("/sim/projects/{project}", s.control(s.getProject))
-	r.Delete("/sim/projects/{project}", s.control(s.deleteProject))
-	r.Post("/sim/projects/{project}/service-accounts", s.control(s.postServiceAccount))
+	r.Get("/sim/healthz", simcontrol.Handle(s.getHealth))
+	r.Put("/sim/projects/{project}", simcontrol.Handle(s.putProject))
+	r.Get("/sim/projects/{project}", simcontrol.Handle(s.getProject))
+	r.Delete("/sim/projects/{project}", simcontrol.Handle(s.deleteProject))
+	r.Post("/sim/projects/{project}/service-accounts", simcontrol.Handle(s.postServiceAccount))
 	for _, path := range []string{"/sim/tokens", "/sim/tokens/{token}"} {
-		r.Put(path, s.control(s.putToken))
-		r.Get(path, s.control(s.getToken))
-		r.Delete(path, s.control(s.deleteToken))
+		r.Put(path, simcontrol.Handle(s.putToken))
+		r.Get(path, simcontrol.Handle(s.getToken))
+		r.Delete(path, simcontrol.Handle(s.deleteToken))
 	}
-	r.Put("/sim/faults", s.control(s.putFaults))
-	r.Get("/sim/faults", s.control(s.getFaults))
-	r.Delete("/sim/faults", s.control(s.deleteFaults))
-	r.Get("/sim/messages", s.control(s.getMessages))
-	r.Delete("/sim/messages", s.control(s.deleteMessages))
-	r.Get("/sim/deliveries", s.control(s.getDeliveries))
-	r.Get("/sim/devices/{token}", s.control(s.getDevice))
-	r.Post("/sim/devices/{token}/report-incoming-call", s.control(s.postIncomingCall))
-	r.Post("/sim/devices/{token}/report-call-state-change", s.control(s.postCallState))
-	r.Post("/sim/devices/{token}/report-incoming-call-error", s.control(s.postIncomingCallError))
-	r.Put("/sim/devices/{token}/carrier-call", s.control(s.putCarrierCall))
-	r.Put("/sim/receipts", s.control(s.putReceipts))
-	r.Get("/sim/receipts", s.control(s.getReceipts))
-	r.Delete("/sim/receipts", s.control(s.deleteReceipts))
+	r.Put("/sim/faults", simcontrol.Handle(s.putFaults))
+	r.Get("/sim/faults", simcontrol.Handle(s.getFaults))
+	r.Delete("/sim/faults", simcontrol.Handle(s.deleteFaults))
+	r.Get("/sim/messages", simcontrol.Handle(s.getMessages))
+	r.Delete("/sim/messages", simcontrol.Handle(s.deleteMessages))
+	r.Get("/sim/deliveries", simcontrol.Handle(s.getDeliveries))
+	r.Get("/sim/devices/{token}", simcontrol.Handle(s.getDevice))
+	r.Post("/sim/devices/{token}/report-incoming-call", simcontrol.Handle(s.postIncomingCall))
+	r.Post("/sim/devices/{token}/report-call-state-change", simcontrol.Handle(s.postCallState))
+	r.Post("/sim/devices/{token}/report-incoming-call-error", simcontrol.Handle(s.postIncomingCallError))
+	r.Put("/sim/devices/{token}/carrier-call", simcontrol.Handle(s.putCarrierCall))
+	r.Put("/sim/receipts", simcontrol.Handle(s.putReceipts))
+	r.Get("/sim/receipts", simcontrol.Handle(s.getReceipts))
+	r.Delete("/sim/receipts", simcontrol.Handle(s.deleteReceipts))
 	return r
 }
 
