@@ -168,6 +168,14 @@ func (c *Call) LegOf(deviceID string) *Leg {
 	return nil
 }
 
+// UserID is whose devices take part in the call.
+func (c *Call) UserID() string {
+	if c.Direction == Outgoing {
+		return c.Caller.UserID
+	}
+	return c.Callee.UserID
+}
+
 // Winner is the leg that answered; nil while nobody has.
 func (c *Call) Winner() *Leg {
 	if c.AnsweredBy == "" {

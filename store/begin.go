@@ -192,6 +192,7 @@ func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
 		return err
 	}
 	w.committed()
+	s.tail.committed()
 	if len(wakes) > 0 {
 		s.config.OnWakes(wakes)
 	}
@@ -245,7 +246,7 @@ func (s *Store) loadBegins(b *pgx.Batch, jobs []*job[beginning, call.Call], k *k
 		FROM unnest(@apps::text[], @users::text[]) AS u (app_id, user_id)
 		JOIN devices d USING (app_id, user_id)
 		WHERE d.deleted_at IS NULL`,
-		pgx.NamedArgs{"apps": userApps, "users": users, "recent": floorID(s.Now().Add(-longestCall - time.Hour))}).Query(func(rows pgx.Rows) error {
+		s.deviceArgs(s.Now(), pgx.NamedArgs{"apps": userApps, "users": users})).Query(func(rows pgx.Rows) error {
 		devices, err := pgx.CollectRows(rows, scanDevice)
 		for _, d := range devices {
 			user := appKey{d.appID, d.UserID}

@@ -70,6 +70,7 @@ func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, erro
 		})
 		// Two devices that swap their tokens wait for each other's rows.
 		if !again && !deadlocked(err) {
+			s.tail.committed()
 			return out, translate(err)
 		}
 	}
@@ -160,6 +161,7 @@ func (s *Store) putDevice(ctx context.Context, tx pgx.Tx, r Registration, before
 	if found.user != "" && found.user != d.UserID {
 		// What was known of the install's place was said for another account.
 		b.Queue(`DELETE FROM device_regions WHERE app_id = $1 AND device_id = $2`, r.AppID, d.ID)
+		b.Queue(endFeedsOfDevice, r.AppID, d.ID)
 	}
 	r.queueTokens(b, now)
 	r.queueRegion(b, now)
@@ -257,7 +259,7 @@ func (s *Store) readDevices(ctx context.Context, q querier, appID, where, what s
 	b := &pgx.Batch{}
 	queueTenants(b, []string{appID}, tenants)
 	b.Queue(`SELECT `+deviceColumns+` FROM devices d WHERE d.app_id = @app AND d.deleted_at IS NULL AND `+where+` ORDER BY d.device_id COLLATE "C"`,
-		pgx.NamedArgs{"app": appID, "what": what, "recent": floorID(now.Add(-longestCall - time.Hour))}).Query(func(rows pgx.Rows) (err error) {
+		s.deviceArgs(now, pgx.NamedArgs{"app": appID, "what": what})).Query(func(rows pgx.Rows) (err error) {
 		devices, err = pgx.CollectRows(rows, scanDevice)
 		return err
 	})
@@ -310,6 +312,7 @@ func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string
 	if owner == "" || userID != "" && owner != userID {
 		return ErrNotFound
 	}
+	defer s.tail.committed()
 	return translate(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lock(ctx, tx, lockKey("user", appID, owner), lockKey("device", appID, deviceID)); err != nil {
 			return err
@@ -327,7 +330,8 @@ func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string
 				return err
 			}
 		}
-		return nil
+		_, err = tx.Exec(ctx, endFeedsOfDevice, appID, deviceID)
+		return err
 	}))
 }
 

@@ -11,15 +11,26 @@ import (
 )
 
 // deviceColumns is what scanDevice reads: a device d with its tokens, the
-// evidence of its region and the calls alive on it. Its query gives the id
-// before which no call can be alive any more as @recent.
+// evidence of its region, the calls alive on it and whether its feed is open.
+// Its query is given deviceArgs.
 const deviceColumns = `d.app_id, d.device_id, d.user_id, d.platform, d.device_type, d.system_version, d.emulator, d.environment, d.bundle_id, d.locale, d.call_ui,
 	(SELECT json_agg(json_build_object('name', t.name, 'token', t.token, 'state', t.state))
 	   FROM device_tokens t WHERE t.app_id = d.app_id AND t.device_id = d.device_id),
 	(SELECT json_agg(json_build_object('source', r.source, 'country', r.country, 'at', r.observed_at) ORDER BY r.source)
 	   FROM device_regions r WHERE r.app_id = d.app_id AND r.device_id = d.device_id),
 	(SELECT ARRAY[count(*) FILTER (WHERE l.direction = 'incoming'), count(*) FILTER (WHERE l.direction = 'outgoing')]
-	   FROM legs l WHERE l.app_id = d.app_id AND l.device_id = d.device_id AND l.ended_at IS NULL AND l.call_id >= @recent)`
+	   FROM legs l WHERE l.app_id = d.app_id AND l.device_id = d.device_id AND l.ended_at IS NULL AND l.call_id >= @recent),
+	EXISTS (SELECT FROM feeds f LEFT JOIN processes p ON p.id = f.process
+	  WHERE f.app_id = d.app_id AND f.device_id = d.device_id AND f.user_id = d.user_id AND f.ended IS NULL
+	    AND CASE WHEN f.closed_at IS NULL THEN p.beat_at > clock_timestamp() - @silent::interval ELSE f.closed_at > clock_timestamp() - @grace::interval END)`
+
+// deviceArgs adds to a query's arguments what deviceColumns need: the id before
+// which no call can be alive any more, and how feeds are known to be open.
+func (s *Store) deviceArgs(now time.Time, args pgx.NamedArgs) pgx.NamedArgs {
+	args["recent"] = floorID(now.Add(-longestCall - time.Hour))
+	args["silent"], args["grace"] = s.config.SilentAfter, feedGrace
+	return args
+}
 
 // deviceRow is a live device of an app.
 type deviceRow struct {
@@ -32,7 +43,7 @@ func scanDevice(row pgx.CollectableRow) (deviceRow, error) {
 	var tokens, regions []byte
 	var alive [2]int
 	err := row.Scan(&d.appID, &d.ID, &d.UserID, &d.Platform, &d.Type, &d.SystemVersion, &d.Emulator, &d.Environment, &d.BundleID, &d.Locale, &d.CallUI,
-		&tokens, &regions, &alive)
+		&tokens, &regions, &alive, &d.Connected)
 	if err != nil {
 		return d, err
 	}

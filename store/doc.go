@@ -11,6 +11,8 @@
 //	CancelCall, EndCall  ──┼─► step lane ─► one batch ─► calls, legs, reports, confirms, attempts, events
 //	FinishAttempt, sweeps ─┘    locks: calls
 //
+//	a commit here, a NOTIFY of another process, the clock ─► tail ─► Watch, Feed
+//
 // A lane takes all that waits, writes it in one transaction, and takes what
 // gathered meanwhile: nobody waits for a timer, and what comes alone is written
 // alone. One bad item never fails its neighbours.
@@ -22,6 +24,8 @@
 //   - A device never has more calls alive than the rules allow: whoever may
 //     begin one holds its user's lock.
 //   - Deadlines and times are the database's, never this machine's.
+//   - Who watches, and then reads, misses no change that commits afterwards, at
+//     whichever process, with or without NOTIFY.
 //   - The event log is followed by (xid, seq) below the snapshot's xmin, so a
 //     reader misses nothing, whatever the order of commits.
 package store

@@ -61,6 +61,20 @@ func (l *lane[In, Out]) do(ctx context.Context, in In) (Out, error) {
 	}
 }
 
+// send puts an item into the lane without waiting for it. It is lost where the
+// lane is full or stopped.
+func (l *lane[In, Out]) send(in In) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.close {
+		return
+	}
+	select {
+	case l.queue <- &job[In, Out]{ctx: context.Background(), in: in, done: make(chan struct{})}:
+	default:
+	}
+}
+
 func (l *lane[In, Out]) run() {
 	for first := range l.queue {
 		batch := []*job[In, Out]{first}

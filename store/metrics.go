@@ -16,6 +16,8 @@ type metrics struct {
 	callsEnded  *prometheus.CounterVec
 	stage       *prometheus.HistogramVec
 	deadlineLag prometheus.Histogram
+	tailLag     prometheus.Histogram
+	feedsOpen   prometheus.Gauge
 }
 
 // stageBuckets reach from a push on a warm connection to the longest ring.
@@ -42,8 +44,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		deadlineLag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "relay_deadline_lag_seconds", Help: "How late a call was ended by its deadline.", Buckets: []float64{.01, .025, .05, .1, .15, .2, .25, .5, 1, 2, 5},
 		}),
+		tailLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "relay_events_lag_seconds", Help: "How old an event was when this process's tail of the log read it.", Buckets: stageBuckets,
+		}),
+		feedsOpen: prometheus.NewGauge(prometheus.GaugeOpts{Name: "relay_feeds_open", Help: "Feeds of devices that are open at this process."}),
 	}
-	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.deadlineLag)
+	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.deadlineLag, m.tailLag, m.feedsOpen)
 	return m
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // Run keeps this process alive in the list of processes, takes over the wakes
-// of silent ones, sweeps deadlines, makes partitions ahead and forgets old
-// idempotency keys, until ctx ends. What fails is logged and tried again.
+// of silent ones, sweeps deadlines, follows the event log for who waits, makes
+// partitions ahead and forgets old idempotency keys, until ctx ends. What fails is logged and tried again.
 func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	every := func(interval time.Duration, what string, do func(context.Context) error) {
@@ -29,6 +29,9 @@ func (s *Store) Run(ctx context.Context) error {
 			}
 		})
 	}
+	g.Go(func() error { return s.follow(ctx) })
+	g.Go(func() error { return s.announce(ctx) })
+	g.Go(func() error { return s.listen(ctx) })
 	every(s.config.Heartbeat, "heartbeat", s.beat)
 	every(s.config.Heartbeat, "take-over", func(ctx context.Context) error {
 		n, err := s.TakeOver(ctx)
@@ -57,10 +60,14 @@ func (s *Store) beat(ctx context.Context) error {
 	b.Queue(`INSERT INTO processes (id, host) VALUES ($1, '') ON CONFLICT (id) DO UPDATE SET beat_at = clock_timestamp()`, s.process)
 	var now time.Time
 	s.queueNow(b, &now)
+	others := 0
+	b.Queue(`SELECT count(*) FROM processes WHERE id <> $1 AND beat_at >= clock_timestamp() - $2::interval`, s.process, s.config.SilentAfter).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&others) })
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return translate(err)
 	}
 	s.beaten(started)
+	s.tail.setAlone(others == 0)
 	return nil
 }
 
@@ -79,12 +86,15 @@ func (s *Store) Alive() bool {
 }
 
 // clean forgets what nobody asks for any more: idempotency keys past their age,
-// and processes long silent that own no wake.
+// feeds that are over, and processes long silent that own no wake.
 func (s *Store) clean(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 		SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT 10000))`, idempotencyAge)
 	if err != nil {
 		return translate(err)
+	}
+	if err := s.cleanFeeds(ctx); err != nil {
+		return err
 	}
 	_, err = s.pool.Exec(ctx, `DELETE FROM processes p WHERE beat_at < clock_timestamp() - interval '10 minutes'
 		AND NOT EXISTS (SELECT FROM legs l WHERE l.wake_process = p.id)`)

@@ -96,3 +96,29 @@ func (s *Store) LiveCalls(ctx context.Context, appID, deviceID, userID string) (
 	}
 	return calls, s.readLegs(ctx, calls, legColumns)
 }
+
+// queueCalls reads calls with their legs, but for the legs' decisions, oldest
+// first. ids is a query for their ids; its arguments name their @apps, and @low
+// and @high between which the ids are.
+func queueCalls(b *pgx.Batch, calls *[]call.Call, ids string, args pgx.NamedArgs) {
+	byID := map[uuid.UUID]int{}
+	b.Queue(`SELECT `+callColumns+` FROM calls c
+		WHERE c.app_id = ANY (@apps) AND c.id = ANY (ARRAY(`+ids+`)) AND c.id BETWEEN @low AND @high ORDER BY c.id`, args).Query(func(rows pgx.Rows) (err error) {
+		*calls, err = pgx.CollectRows(rows, scanCall)
+		for i, c := range *calls {
+			byID[c.ID] = i
+		}
+		return err
+	})
+	b.Queue(`SELECT `+briefLegColumns+` FROM legs l
+		WHERE l.app_id = ANY (@apps) AND l.call_id = ANY (ARRAY(`+ids+`)) AND l.call_id BETWEEN @low AND @high
+		ORDER BY l.call_id, l.device_id COLLATE "C"`, args).Query(func(rows pgx.Rows) error {
+		legs, err := pgx.CollectRows(rows, scanLeg)
+		for _, l := range legs {
+			if i, ok := byID[l.callID]; ok {
+				(*calls)[i].Legs = append((*calls)[i].Legs, l.Leg)
+			}
+		}
+		return err
+	})
+}

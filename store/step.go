@@ -111,6 +111,9 @@ func (s *Store) writeSteps(jobs []*job[step, any]) error {
 	})
 	if err == nil {
 		w.committed()
+		if len(w.events) > 0 {
+			s.tail.committed()
+		}
 	}
 	return err
 }
@@ -173,7 +176,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 			FROM unnest(@apps::text[], @devices::text[]) AS q (app_id, device_id)
 			JOIN devices d USING (app_id, device_id)
 			WHERE d.deleted_at IS NULL`,
-			pgx.NamedArgs{"apps": deviceApps, "devices": devices, "recent": floorID(s.Now().Add(-longestCall - time.Hour))}).Query(func(rows pgx.Rows) error {
+			s.deviceArgs(s.Now(), pgx.NamedArgs{"apps": deviceApps, "devices": devices})).Query(func(rows pgx.Rows) error {
 			found, err := pgx.CollectRows(rows, scanDevice)
 			for _, d := range found {
 				load.devices[appKey{d.appID, d.ID}] = d

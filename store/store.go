@@ -42,6 +42,8 @@ type Config struct {
 	SilentAfter time.Duration // when a process has lost its wakes; 0 means 2 s
 	Sweep       time.Duration // between two looks for deadlines; 0 means 100 ms
 	LockWait    time.Duration // for another's lock; 0 means 5 s
+	Poll        time.Duration // between two looks at the event log where nothing wakes its tail; 0 means 100 ms
+	NoListen    bool          // poll only, as behind a pooler that shares sessions
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -59,7 +61,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.Heartbeat, 500 * time.Millisecond}, {&c.SilentAfter, 2 * time.Second}, {&c.Sweep, 100 * time.Millisecond}, {&c.LockWait, 5 * time.Second}} {
+	}{{&c.Heartbeat, 500 * time.Millisecond}, {&c.SilentAfter, 2 * time.Second}, {&c.Sweep, 100 * time.Millisecond}, {&c.LockWait, 5 * time.Second}, {&c.Poll, 100 * time.Millisecond}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
@@ -89,9 +91,13 @@ type Store struct {
 
 	begins *lane[beginning, call.Call]
 	steps  *lane[step, any]
+	feeds  *lane[feedChange, struct{}]
+	tail   *tail
 
 	mu       sync.Mutex
 	inFlight map[uuid.UUID]struct{} // legs whose wakes this process is sending
+
+	openFeeds openFeeds
 
 	takeOverMu sync.Mutex // one take-over at a time, or a wake that one has just taken is taken by the next
 
@@ -124,13 +130,14 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	s := &Store{config: config, pool: pool, metrics: newMetrics(config.Registerer), log: config.Logger, inFlight: map[uuid.UUID]struct{}{}}
+	s := &Store{config: config, pool: pool, metrics: newMetrics(config.Registerer), log: config.Logger, tail: newTail(), inFlight: map[uuid.UUID]struct{}{}}
 	if err := s.enter(ctx); err != nil {
 		pool.Close()
 		return nil, err
 	}
 	s.begins = newLane(config.BeginWriters, config.BatchSize, config.Waiting, s.metrics.batch("begin"), s.writeBegins)
 	s.steps = newLane(1, config.BatchSize, config.Waiting, s.metrics.batch("step"), s.writeSteps)
+	s.feeds = newLane(1, config.BatchSize, config.Waiting, s.metrics.batch("feed"), s.writeFeeds)
 	return s, nil
 }
 
@@ -182,6 +189,7 @@ func (s *Store) Ready(ctx context.Context) error {
 func (s *Store) Close() {
 	s.begins.stop()
 	s.steps.stop()
+	s.feeds.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	// Others need not wait for the silence: an old heartbeat frees the wakes now.
@@ -238,6 +246,21 @@ func (c *clock) read(ctx context.Context, pool *pgxpool.Pool) error {
 // tables were empty must not read the whole of them when they are full.
 const pointPlans = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
 	set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+
+// readTogether reads with several statements what was so at one moment, in one
+// round trip.
+func (s *Store) readTogether(ctx context.Context, read func(*pgx.Batch)) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return translate(err)
+	}
+	defer conn.Release() // a connection left in a transaction is closed by the pool
+	b := &pgx.Batch{}
+	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	read(b)
+	b.Queue(`COMMIT`)
+	return translate(conn.SendBatch(ctx, b).Close())
+}
 
 // transact runs one transaction in two round trips: load queues what is read,
 // under locks it takes first; write, called when all of that has been read,
