@@ -36,3 +36,13 @@ func accepts(r *http.Request, mediaType string) bool {
 	}
 	return ok
 }
+
+// asksFor reports whether a request asks for a media type by its name.
+func asksFor(r *http.Request, mediaType string) bool {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if name, _, _ := mime.ParseMediaType(part); name == mediaType {
+			return accepts(r, mediaType)
+		}
+	}
+	return false
+}

@@ -62,15 +62,16 @@ func (s *server) admin(h func(http.ResponseWriter, *http.Request, Admin) error, 
 	}, types...)
 }
 
-// device adapts a handler for app installs.
-func (s *server) device(h func(http.ResponseWriter, *http.Request, Device) error) http.HandlerFunc {
+// device adapts a handler for app installs. types are what it answers with where
+// that is not JSON alone.
+func (s *server) device(h func(http.ResponseWriter, *http.Request, Device) error, types ...string) http.HandlerFunc {
 	return s.open(func(w http.ResponseWriter, r *http.Request) error {
 		claims, err := s.deviceClaims(r)
 		if err != nil {
 			return err
 		}
 		return h(w, r, Device{AppID: claims.AppID, DeviceID: claims.DeviceID, UserID: claims.UserID, IssuedAt: claims.issuedAt()})
-	})
+	}, types...)
 }
 
 // registrant adapts the handler by which an install registers itself. Whose the
@@ -149,7 +150,12 @@ func (s *server) deviceClaims(r *http.Request) (claims, error) {
 	if err != nil {
 		return claims{}, err
 	}
-	return c, s.Store.CheckInstall(r.Context(), c.AppID, c.DeviceID, c.UserID, c.issuedAt())
+	ctx, cancel := context.WithTimeoutCause(r.Context(), s.AnswerWithin, errSilence) // a feed has no deadline of its own
+	defer cancel()
+	if err := s.Store.CheckInstall(ctx, c.AppID, c.DeviceID, c.UserID, c.issuedAt()); err != nil {
+		return c, causeOf(ctx, err)
+	}
+	return c, nil
 }
 
 // signedClaims authenticates a device JWT by its signature and age alone.

@@ -148,7 +148,7 @@ func sets() map[string][]string {
 		"Platform": texts(call.Platforms), "DeviceType": texts(call.DeviceTypes), "Environment": api.Environments, "TokenName": texts(call.TokenNames),
 		"TokenState": texts([]call.TokenState{call.TokenAlive, call.TokenDead, call.TokenSuspended}), "ReportEvent": texts(call.ReportEvents),
 		"ReportRefusal": store.Refusals(), "ErrorReason": texts(call.ErrorReasons), "FailureCause": texts(call.FailureCauses),
-		"ConfirmSource": texts(call.Sources), "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls),
+		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls),
 		"Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
 		"Outcome":   texts(push.Outcomes), "Blame": texts(call.Blames),

@@ -124,7 +124,11 @@ func (d *document) keep(e exchange, kept map[string]bool) {
 	kept[op.String()+" answers "+status] = true
 	kind, _, _ := mime.ParseMediaType(e.header.Get("Content-Type"))
 	kept[op.String()+" answers "+status+" in "+kind] = true
-	if answer, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.got)); err == nil {
+	for _, text := range described(kind, e.got) {
+		answer, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			continue
+		}
 		d.keepFields("answered", answer, kept, op.keys("responses", status, "content", kind, "schema")...)
 		if problem, ok := answer.(map[string]any); ok && kind == "application/problem+json" {
 			code, _ := problem["code"].(string)

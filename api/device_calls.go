@@ -25,26 +25,6 @@ func adviseDevice(c call.Call, l call.Leg) legAnswer {
 	return legAnswer{a.Verdict, orNull(a.Reason), renderForDevice(c, l), renderLeg(l)}
 }
 
-// listDeviceCalls is GET /v1/device/calls: the calls that are alive on the device.
-func (s *server) listDeviceCalls(w http.ResponseWriter, r *http.Request, p Device) error {
-	if err := queryOf(r).done(); err != nil {
-		return err
-	}
-	calls, err := s.Store.LiveCalls(r.Context(), p.AppID, p.DeviceID, p.UserID)
-	if err != nil {
-		return err
-	}
-	out := struct {
-		Data []legAnswer `json:"data"`
-	}{make([]legAnswer, 0, len(calls))}
-	for _, c := range calls {
-		if l := c.LegOf(p.DeviceID); l != nil && l.UserID == p.UserID {
-			out.Data = append(out.Data, adviseDevice(c, *l))
-		}
-	}
-	return write(w, http.StatusOK, out)
-}
-
 // getDeviceCall is GET /v1/device/calls/{call_id}.
 func (s *server) getDeviceCall(w http.ResponseWriter, r *http.Request, p Leg) error {
 	if err := queryOf(r).done(); err != nil {

@@ -66,14 +66,28 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	e.status, e.header = resp.StatusCode, resp.Header
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), eventStream) { // which has no end of its own
+		resp.Body = &witnessed{ReadCloser: resp.Body, see: func(got []byte) {
+			e.got = got
+			w.see(e)
+		}}
+		return resp, nil
+	}
 	if e.got, err = io.ReadAll(resp.Body); err != nil {
 		return nil, err
 	}
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(e.got))
+	w.see(e)
+	return resp, nil
+}
+
+// see judges and keeps an exchange.
+func (w *witness) see(e exchange) {
 	d, err := published()
 	if err != nil {
-		return nil, err
+		w.t.Error(err)
+		return
 	}
 	for _, wrong := range d.judge(e) {
 		w.t.Error(wrong)
@@ -83,7 +97,25 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.kept.exchanges = append(w.kept.exchanges, e)
 		w.kept.mu.Unlock()
 	}
-	return resp, nil
+}
+
+// witnessed is a stream that is seen as far as it was read, when it is closed.
+type witnessed struct {
+	io.ReadCloser
+	got bytes.Buffer
+	see func([]byte)
+}
+
+func (w *witnessed) Read(b []byte) (int, error) {
+	n, err := w.ReadCloser.Read(b)
+	w.got.Write(b[:n])
+	return n, err
+}
+
+func (w *witnessed) Close() error {
+	whole := w.got.Bytes()
+	w.see(whole[:bytes.LastIndex(whole, []byte("\n\n"))+1])
+	return w.ReadCloser.Close()
 }
 
 // judge says in what an exchange is not as documented: the answer must be one
@@ -203,14 +235,10 @@ func (d *document) body(body []byte, contentType string, content ...string) erro
 		return fmt.Errorf("there is no media type %s", kind)
 	}
 	schema, err := d.schema(mediaType...)
-	if err != nil || schema == nil || !strings.HasSuffix(kind, "json") {
+	if err != nil || schema == nil || !strings.HasSuffix(kind, "json") && kind != eventStream {
 		return err
 	}
-	values := [][]byte{body}
-	if kind == ndjson { // of whose lines the document describes one
-		values = slices.Collect(bytes.Lines(body))
-	}
-	for _, text := range values {
+	for _, text := range described(kind, body) {
 		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 		if err != nil {
 			return err
@@ -222,7 +250,28 @@ func (d *document) body(body []byte, contentType string, content ...string) erro
 	return nil
 }
 
-const ndjson = "application/x-ndjson"
+// Kinds of bodies of which the document describes a part.
+const (
+	ndjson      = "application/x-ndjson"
+	eventStream = "text/event-stream"
+)
+
+// described is the values in a body that the document describes: each line of
+// NDJSON, the data of each event.
+func described(kind string, body []byte) (values [][]byte) {
+	switch kind {
+	case ndjson:
+		return slices.Collect(bytes.Lines(body))
+	case eventStream:
+		for line := range bytes.Lines(body) {
+			if data, ok := bytes.CutPrefix(line, []byte("data: ")); ok {
+				values = append(values, data)
+			}
+		}
+		return values
+	}
+	return [][]byte{body}
+}
 
 // beyondSchema lists why the server may refuse what the document allows, by the
 // words of the detail.

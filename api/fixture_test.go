@@ -101,8 +101,9 @@ type rig struct {
 	client                  *http.Client
 	log                     *journal
 	witness                 *witness
-	example                 string // what the next exchanges are examples of
-	backend, foreign, admin string // keys
+	drain                   chan struct{} // closed, the process stops
+	example                 string        // what the next exchanges are examples of
+	backend, foreign, admin string        // keys
 }
 
 // stallAfter is when a rig's API gives a client up that does not read.
@@ -142,7 +143,7 @@ var masterKey = bytes.Repeat([]byte("m"), store.MasterKeyBytes)
 // newRig starts one, with a store that is configured otherwise where that is given.
 func newRig(t testing.TB, configure ...func(*store.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, name: rand.Text(), db: storetest.Database(t)}
+	r := &rig{t: t, name: rand.Text(), db: storetest.Database(t), drain: make(chan struct{})}
 	var err error
 	if r.vendor, err = pushKit(); err != nil {
 		t.Fatal(err)
@@ -176,7 +177,7 @@ func newRig(t testing.TB, configure ...func(*store.Config)) *rig {
 	r.log = &journal{}
 	server := httptest.NewUnstartedServer(api.New(api.Config{
 		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI, StallAfter: stallAfter, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
-		Vendors: vendors{dispatcher},
+		Vendors: vendors{dispatcher}, Heartbeat: 100 * time.Millisecond, Draining: r.drain,
 	}))
 	// An answer waits for its client, and not in the kernel.
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -37,17 +38,36 @@ func (q *query) fail(name, detail string) {
 	}
 }
 
-func (q *query) text(name string) string {
+func (q *query) text(name string) string { return q.upTo(name, 512) }
+
+// long reads a cursor that says much.
+func (q *query) long(name string) string { return q.upTo(name, 8192) }
+
+func (q *query) upTo(name string, most int) string {
 	q.asked = append(q.asked, name)
 	given, ok := q.values[name]
 	if !ok {
 		return ""
 	}
-	if len(given) > 1 || given[0] == "" || len(given[0]) > 512 || !printable(given[0]) {
-		q.fail(name, "must be given once, with 1 to 512 bytes of text")
+	if len(given) > 1 || given[0] == "" || len(given[0]) > most || !printable(given[0]) {
+		q.fail(name, fmt.Sprintf("must be given once, with 1 to %d bytes of text", most))
 		return ""
 	}
 	return given[0]
+}
+
+// seconds reads a whole number of seconds up to most; absent is 0.
+func (q *query) seconds(name string, most time.Duration) time.Duration {
+	text := q.text(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if limit := int(most / time.Second); err != nil || n < 0 || n > limit {
+		q.fail(name, fmt.Sprintf("must be a whole number of seconds from 0 to %d", limit))
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 func chosen[T ~string](q *query, name string, set []T) T {

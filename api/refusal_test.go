@@ -129,7 +129,7 @@ func TestBadRequests(t *testing.T) {
 	}
 	r.ask(r.backend, "GET", "/v1/calls?app_id=demo", nil).refused(400, api.CodeMalformed)
 	r.ask(r.backend, "POST", "/v1/calls?wait=5", invite("u2")).refused(400, api.CodeMalformed)
-	r.ask(r.jwt("u2", "d1"), "GET", "/v1/device/calls?wait=25", nil).refused(400, api.CodeMalformed)
+	r.ask(r.jwt("u2", "d1"), "GET", "/v1/device/calls?limit=25", nil).refused(400, api.CodeMalformed)
 	for _, path := range []string{nobody, "/v1/calls/7", "/v1/calls/%7B0192f0c4-7f6e-7b1a-9b52-3d1c5a0e7f11%7D", "/v1/calls/0192f0c47f6e7b1a9b523d1c5a0e7f11", "/v1/nothing", "/", "/v1/calls/"} {
 		r.ask(r.backend, "GET", path, nil).refused(404, api.CodeNotFound)
 	}

@@ -32,6 +32,7 @@ func (r *rig) scenario() {
 	r.doesNotRing()
 	r.racesAndEnds()
 	r.dials()
+	r.follows()
 	r.looksBack()
 	r.explains()
 	r.exports()
@@ -217,6 +218,24 @@ func (r *rig) dials() {
 		r.ask(r.backend, "PUT", "/v1/devices/"+device.name, phone("u5", "", device.about)).want(200)
 		r.ask(r.jwt("u5", device.name), "POST", "/v1/device/calls", dialed).refused(403, device.code)
 	}
+}
+
+// follows is a tablet that keeps a feed open, by polls and as a stream.
+func (r *rig) follows() {
+	app := r.jwt("u6", "watch")
+	r.ask(r.backend, "PUT", "/v1/devices/watch", phone("u6", "", object{"device_type": "wearable"})).want(200)
+	cursor := r.ask(app, "GET", "/v1/device/calls", nil).want(200).text("cursor")
+	r.show("nothing").ask(app, "GET", "/v1/device/calls?wait=0&after="+cursor, nil).want(200)
+	feed := r.follow(app, "", "Last-Event-ID", cursor)
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u6")).want(201).has("connection", "legs", 0, "channel").text("id")
+	feed.next(id, "ring", "")
+	r.ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200)
+	feed.next(id, "stop", "canceled")
+	second := r.follow(app, "after="+cursor)
+	feed.closed("replaced")
+	second.next(id, "stop", "canceled")
+	second.stop()
+	r.show("stop").ask(app, "GET", "/v1/device/calls?wait=25&after="+cursor, nil).want(200).has("stop", "data", 0, "verdict")
 }
 
 const historyFilters = "user_id=u2&caller_id=u1&device_id=phone-2&ref=sip-8f3a&status=ended&end_reason=completed&direction=incoming&media=video" +

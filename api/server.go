@@ -33,6 +33,11 @@ type Config struct {
 	// streamed to it before it is cut off; 0 means 30 s.
 	StallAfter time.Duration
 
+	// Heartbeat is how often an open feed shows that it lives; 0 means 30 s.
+	Heartbeat time.Duration
+	// Draining is closed when the process begins to stop: feeds end, and their
+	// clients come back elsewhere. nil means never.
+	Draining <-chan struct{}
 	// Spec is the OpenAPI document, served as it is.
 	Spec []byte
 
@@ -55,6 +60,9 @@ func New(config Config) http.Handler {
 	}
 	if config.StallAfter == 0 {
 		config.StallAfter = 30 * time.Second
+	}
+	if config.Heartbeat == 0 {
+		config.Heartbeat = 30 * time.Second
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
@@ -91,7 +99,7 @@ func (s *server) routes(r *chi.Mux) {
 	// Apps on devices: a device JWT
 	r.Put("/v1/device", s.registrant(s.putOwnDevice))
 	r.Delete("/v1/device", s.device(s.deleteOwnDevice))
-	r.Get("/v1/device/calls", s.device(s.listDeviceCalls))
+	r.Get("/v1/device/calls", s.device(s.listDeviceCalls, feedTypes...))
 	r.Post("/v1/device/calls", s.device(s.dialCall))
 
 	// Apps on devices: a device JWT, or the wake's token for its leg

@@ -14,7 +14,6 @@ import (
 var (
 	LockKey   = lockKey
 	NewID     = newID
-	FloorID   = floorID
 	CeilingID = ceilingID
 	Monday    = monday
 )

@@ -172,8 +172,8 @@ func (s *Store) FeedCalls(ctx context.Context, appID, deviceID, userID string, t
 		  AND (l.ended_at IS NULL OR l.call_id = ANY (@told::uuid[]) OR l.call_id >= @since)
 		ORDER BY l.call_id DESC LIMIT @most`
 	args := pgx.NamedArgs{
-		"apps": []string{appID}, "device": deviceID, "user": userID, "told": told, "since": floorID(since), "most": mostOfFeed,
-		"low": floorID(s.Now().Add(-longestCall - time.Hour)), "high": uuid.Max,
+		"apps": []string{appID}, "device": deviceID, "user": userID, "told": told, "since": FloorID(since), "most": mostOfFeed,
+		"low": FloorID(s.Now().Add(-longestCall - time.Hour)), "high": uuid.Max,
 	}
 	err = s.readTogether(ctx, func(b *pgx.Batch) {
 		b.Queue(`SELECT statement_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })

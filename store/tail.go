@@ -161,7 +161,7 @@ func (s *Store) look(ctx context.Context, idle bool) (look, error) {
 			FROM events e JOIN calls c ON c.app_id = e.app_id AND c.id = e.call_id
 			WHERE e.xid >= $1::text::xid8 AND e.xid <> ALL ($2::text[]::xid8[]) AND e.id >= $3
 			GROUP BY 1, 2, 3, 4
-		) new ON true`, strconv.FormatUint(t.from, 10), texts(t.read), floorID(t.at.Add(-tailReach))).Query(func(rows pgx.Rows) error {
+		) new ON true`, strconv.FormatUint(t.from, 10), texts(t.read), FloorID(t.at.Add(-tailReach))).Query(func(rows pgx.Rows) error {
 		var tx uint64
 		var appID, userID *string
 		var callID *uuid.UUID

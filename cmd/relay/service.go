@@ -52,6 +52,7 @@ type service struct {
 	tokens     *api.Tokens
 	listener   net.Listener
 	server     *http.Server
+	draining   chan struct{}           // closed when it begins to stop
 	cut        context.CancelCauseFunc // ends the requests that are under way
 }
 
@@ -63,7 +64,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{config: c, tokens: tokens}
+	s := &service{config: c, tokens: tokens, draining: make(chan struct{})}
 	if s.apns, err = apns.NewPools(c.apns); err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	s.server = &http.Server{
 		BaseContext: func(net.Listener) context.Context { return requests },
 		Handler: api.New(api.Config{
-			Store: s.store, Tokens: tokens, Vendors: apiVendors{s.dispatcher}, TrustedProxies: c.trustedProxies, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
+			Store: s.store, Tokens: tokens, Vendors: apiVendors{s.dispatcher}, TrustedProxies: c.trustedProxies, Draining: s.draining, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
 		}),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
@@ -115,6 +116,7 @@ func (s *service) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		<-failed.Done()
+		close(s.draining) // feeds end at once, and come back at another process
 		deadline, cancel := context.WithTimeout(background, drain-drainWakes-time.Second)
 		defer cancel()
 		err := s.server.Shutdown(deadline)

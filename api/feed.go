@@ -1,0 +1,290 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
+)
+
+// feedTypes are what a device's calls come as.
+var feedTypes = []string{"application/json", eventStream}
+
+const eventStream = "text/event-stream"
+
+// mostWait is how long a long-poll may wait.
+const mostWait = 25 * time.Second
+
+// listDeviceCalls is GET /v1/device/calls: the calls that are alive on the
+// device; with wait, or as a stream, its feed.
+func (s *server) listDeviceCalls(w http.ResponseWriter, r *http.Request, p Device) error {
+	q := queryOf(r)
+	after, wait := q.long("after"), q.seconds("wait", mostWait)
+	if err := q.done(); err != nil {
+		return err
+	}
+	asStream := asksFor(r, eventStream)
+	if last := r.Header.Get("Last-Event-ID"); asStream && last != "" {
+		after = last // what a client that reconnects knows is newer than its URL
+	}
+	f := &feed{server: s, p: p, told: map[uuid.UUID]toldCall{}}
+	if after != "" {
+		if err := f.resume(after); err != nil {
+			return err
+		}
+	}
+	switch {
+	case asStream:
+		return f.stream(w, r)
+	case wait > 0 && after != "":
+		return f.longPoll(w, r, wait)
+	}
+	news, err := f.read(r.Context())
+	if err != nil {
+		return err
+	}
+	return f.page(w, news)
+}
+
+// feed tells one device of its calls.
+type feed struct {
+	server *server
+	p      Device
+	told   map[uuid.UUID]toldCall
+	at     time.Time // what was committed a good while before it has been told; see feedReach
+}
+
+// toldCall is what a device was told of a call.
+type toldCall struct {
+	hash uint32 // of the words
+	seq  int    // of the call as it was; 0 where only the cursor knows
+	over bool   // that it is to stop
+}
+
+// feedReach is how long before a reading a call may have got its id that the
+// reading did not see: longer than a transaction takes to commit.
+const feedReach = 15 * time.Second
+
+// feedItem is one thing to tell, and the cursor after it.
+type feedItem struct {
+	body   json.RawMessage
+	cursor string
+}
+
+// read finds out from the present state what the device has not been told.
+func (f *feed) read(ctx context.Context) ([]feedItem, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.server.AnswerWithin, errSilence)
+	defer cancel()
+	told := make([]uuid.UUID, 0, len(f.told))
+	for id := range f.told {
+		told = append(told, id)
+	}
+	since := f.at
+	if !since.IsZero() {
+		since = since.Add(-feedReach)
+	}
+	calls, now, err := f.server.Store.FeedCalls(ctx, f.p.AppID, f.p.DeviceID, f.p.UserID, told, since)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	there := map[uuid.UUID]bool{}
+	for _, c := range calls {
+		there[c.ID] = true
+	}
+	for id := range f.told {
+		if !there[id] { // too old, or no longer the user's to see
+			delete(f.told, id)
+		}
+	}
+	return f.news(calls, now)
+}
+
+// news is what of some calls the device has not been told. at is when they were
+// read: the last item's cursor is the first to know of it, so that one who
+// stops in the middle is told the rest.
+func (f *feed) news(calls []call.Call, at time.Time) ([]feedItem, error) {
+	var items []feedItem
+	for _, c := range calls {
+		l := c.LegOf(f.p.DeviceID)
+		if l == nil || l.UserID != f.p.UserID || l.Status == call.LegSkipped || c.Seq < f.told[c.ID].seq {
+			continue
+		}
+		answer := adviseDevice(c, *l)
+		body, err := json.Marshal(answer)
+		if err != nil {
+			return nil, err
+		}
+		h := fnv.New32a()
+		h.Write(body)
+		now := toldCall{h.Sum32(), c.Seq, answer.Verdict == call.VerdictStop}
+		before, knows := f.told[c.ID]
+		f.told[c.ID] = now
+		if knows && before.hash == now.hash {
+			continue
+		}
+		items = append(items, feedItem{body: body})
+		items[len(items)-1].cursor = f.cursor()
+	}
+	f.at = at
+	f.forget()
+	if len(items) > 0 {
+		items[len(items)-1].cursor = f.cursor()
+	}
+	return items, nil
+}
+
+// page answers a request that does not stream.
+func (f *feed) page(w http.ResponseWriter, news []feedItem) error {
+	out := struct {
+		Data   []json.RawMessage `json:"data"`
+		Cursor string            `json:"cursor"`
+	}{make([]json.RawMessage, len(news)), f.cursor()}
+	for i, item := range news {
+		out.Data[i] = item.body
+	}
+	return write(w, http.StatusOK, out)
+}
+
+// follow is the feed while it is open: tell gets what is new, and says whether
+// to go on. It returns why relay ends the feed, or "".
+func (f *feed) follow(ctx context.Context, open *store.Feed, heartbeat <-chan time.Time, tell func([]feedItem) (bool, error)) (ended string, err error) {
+	news, err := f.read(ctx)
+	for {
+		if err != nil {
+			return "", err
+		}
+		if more, err := tell(news); !more || err != nil {
+			return "", err
+		}
+		news = nil
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-f.server.Draining:
+			return FeedDraining, nil
+		case <-heartbeat:
+		case <-open.Woken():
+			changes := open.Take()
+			switch {
+			case changes.Ended != "":
+				return changes.Ended, nil
+			case changes.Lost:
+				news, err = f.read(ctx)
+			default:
+				news, err = f.news(changes.Calls, changes.At)
+			}
+		}
+	}
+}
+
+// FeedDraining is why a feed ends when its process stops.
+const FeedDraining = "draining"
+
+// FeedEnds lists why relay ends feeds.
+var FeedEnds = []string{store.FeedReplaced, store.FeedLoggedOut, FeedDraining}
+
+// longPoll answers when something is new, or after the wait.
+func (f *feed) longPoll(w http.ResponseWriter, r *http.Request, wait time.Duration) error {
+	open, err := f.open(r.Context())
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	var news []feedItem
+	ended, err := f.follow(ctx, open, nil, func(items []feedItem) (bool, error) {
+		news = items
+		return len(news) == 0, nil
+	})
+	if r.Context().Err() == nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if ended != "" {
+		w.Header().Set("Retry-After", "1")
+	}
+	return f.page(w, news)
+}
+
+func (f *feed) open(ctx context.Context) (*store.Feed, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.server.AnswerWithin, errSilence)
+	defer cancel()
+	open, err := f.server.Store.OpenFeed(ctx, f.p.AppID, f.p.DeviceID, f.p.UserID)
+	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	return open, nil
+}
+
+// How long a client is asked to wait before it connects again, in milliseconds.
+// Those that a stopping process let go do not all come at once.
+const (
+	feedRetry       = 1000
+	feedRetrySpread = 2000
+)
+
+// stream sends server-sent events (HTML standard, 9.2).
+func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
+	open, err := f.open(r.Context())
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	out := f.server.stream(w, func(h http.Header) {
+		h.Set("Content-Type", eventStream)
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Accel-Buffering", "no") // a proxy that gathers would hold the ring back
+	})
+	// The request was read; what its connection sends from now on has no deadline.
+	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	heartbeat := time.NewTicker(f.server.Heartbeat)
+	defer heartbeat.Stop()
+	next := "retry: " + strconv.Itoa(feedRetry) + "\n\n"
+	ended, err := f.follow(r.Context(), open, heartbeat.C, func(news []feedItem) (bool, error) {
+		b := bytes.NewBufferString(next)
+		for _, item := range news {
+			writeEvent(b, item.cursor, "call", item.body)
+		}
+		next = ""
+		if b.Len() == 0 {
+			b.WriteString(":\n\n")
+		}
+		return true, out.send(b.Bytes())
+	})
+	if ended != "" {
+		var b bytes.Buffer
+		if ended == FeedDraining {
+			b.WriteString("retry: " + strconv.Itoa(feedRetry+rand.N(feedRetrySpread)) + "\n")
+		}
+		writeEvent(&b, "", "closed", []byte(`{"reason":"`+ended+`"}`))
+		return out.send(b.Bytes())
+	}
+	if errors.Is(context.Cause(r.Context()), context.Canceled) {
+		return nil // the client closed its feed, which is how feeds end
+	}
+	return err
+}
+
+func writeEvent(b *bytes.Buffer, id, event string, data []byte) {
+	if id != "" {
+		b.WriteString("id: " + id + "\n")
+	}
+	b.WriteString("event: " + event + "\ndata: ")
+	b.Write(data) // JSON on one line
+	b.WriteString("\n\n")
+}

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/store"
+)
+
+// The cursor of a device's feed is what the device was told, so that any process
+// can go on from there: a version, when, and of each call the id and a hash.
+const (
+	cursorVersion = 1
+	cursorHead    = 1 + 8
+	cursorEntry   = 16 + 4
+)
+
+func (f *feed) cursor() string {
+	b := append(make([]byte, 0, cursorHead+len(f.told)*cursorEntry), cursorVersion)
+	b = binary.BigEndian.AppendUint64(b, uint64(max(0, f.at.UnixMilli())))
+	for _, id := range slices.SortedFunc(maps.Keys(f.told), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
+		b = append(b, id[:]...)
+		b = binary.BigEndian.AppendUint32(b, f.told[id].hash)
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// resume reads what cursor wrote.
+func (f *feed) resume(cursor string) error {
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(b) < cursorHead || b[0] != cursorVersion || (len(b)-cursorHead)%cursorEntry != 0 {
+		return &malformedError{"the cursor is not one that this service gave"}
+	}
+	ms := binary.BigEndian.Uint64(b[1:])
+	if f.at = time.UnixMilli(int64(ms)).UTC(); ms > uint64(f.server.Store.Now().Add(time.Hour).UnixMilli()) {
+		return &malformedError{"the cursor is not one that this service gave: it is of a time to come"}
+	}
+	for entry := range slices.Chunk(b[cursorHead:], cursorEntry) {
+		f.told[uuid.UUID(entry[:16])] = toldCall{hash: binary.BigEndian.Uint32(entry[16:])}
+	}
+	return nil
+}
+
+// forget leaves out of the cursor the calls that are over and are not looked at
+// again.
+func (f *feed) forget() {
+	oldest := store.FloorID(f.at.Add(-feedReach))
+	maps.DeleteFunc(f.told, func(id uuid.UUID, t toldCall) bool {
+		return t.over && cmp.Compare(string(id[:]), string(oldest[:])) < 0
+	})
+}
