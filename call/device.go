@@ -121,6 +121,7 @@ type Device struct {
 	Connected     bool // its feed is open
 	AliveIncoming int  // legs of incoming calls that hold a slot
 	AliveOutgoing int  // outgoing calls that are alive
+	DND           DND  // its user's
 }
 
 // Version is a platform's system version.

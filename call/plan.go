@@ -32,11 +32,14 @@ func (r *Rules) Plan(devices []Device, configured map[Channel]bool, now time.Tim
 
 // Decide is the plan for one device. The checks go from what will never change
 // to what may change by the next call: emulator, region and kind of device,
-// credential, token or connection, limit.
+// credential, token or connection, the user's wish, limit.
 func (r *Rules) Decide(d Device, configured map[Channel]bool, now time.Time) Decision {
 	decision := r.Gate(d, now)
 	if decision.Reason == "" {
 		decision.Reason = d.wakeable(decision.Channel, configured)
+	}
+	if decision.Reason == "" && d.DND.Active(now) {
+		decision.Reason = ReasonDND
 	}
 	if decision.Reason == "" && d.AliveIncoming >= r.Limits[d.Platform].Incoming {
 		decision.Reason = ReasonIncomingLimit

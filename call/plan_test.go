@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -34,6 +35,7 @@ func TestDecide(t *testing.T) {
 			d.Tokens = map[call.TokenName]call.Token{call.TokenPushKit: {Value: "MA", State: state}}
 		}
 	}
+	quiet := func(d *call.Device) { d.DND.Until = start.Add(time.Second) }
 	watch := func(d *call.Device) { d.Type, d.Tokens = call.Wearable, nil }
 	iPhone := func(tokens ...call.TokenName) func(*call.Device) {
 		return func(d *call.Device) {
@@ -64,6 +66,12 @@ func TestDecide(t *testing.T) {
 		{"a suspended token", token(call.TokenSuspended), everything, "token_suspended"},
 		{"two calls alive", func(d *call.Device) { d.AliveIncoming = 2 }, everything, voip},
 		{"three calls alive", func(d *call.Device) { d.AliveIncoming = 3 }, everything, "incoming_limit"},
+		{"not to be disturbed", quiet, everything, "dnd"},
+		{"no more to be disturbed", func(d *call.Device) { d.DND.Until = start }, everything, voip},
+		{"the wish before the limit", func(d *call.Device) { quiet(d); d.AliveIncoming = 3 }, everything, "dnd"},
+		{"the token before the wish", func(d *call.Device) { quiet(d); d.Tokens = nil }, everything, "no_token"},
+		{"the connection before the wish", func(d *call.Device) { quiet(d); watch(d) }, everything, "not_connected"},
+		{"a connected watch is not to disturb either", func(d *call.Device) { quiet(d); watch(d); d.Connected = true }, none, "dnd"},
 		{"outgoing calls do not count", func(d *call.Device) { d.AliveOutgoing = 1 }, everything, voip},
 		{"a token before the limit", func(d *call.Device) { d.AliveIncoming, d.Tokens = 3, nil }, everything, "no_token"},
 		{"the region before the token", func(d *call.Device) { d.Region, d.Tokens = nil, nil }, everything, "region_unknown"},
@@ -108,6 +116,7 @@ func TestGateOutgoing(t *testing.T) {
 		{nil, voip, true},
 		{func(d *call.Device) { d.AliveOutgoing = 1 }, voip, false},
 		{func(d *call.Device) { d.AliveIncoming, d.Tokens = 3, nil }, voip, true},
+		{func(d *call.Device) { d.DND.Until = start.Add(time.Hour) }, voip, true},
 		{func(d *call.Device) { d.Region = evidenceOf[call.AreaOther] }, where, true},
 		{func(d *call.Device) { d.Region = nil }, dunno, true},
 	} {
