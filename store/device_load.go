@@ -11,8 +11,8 @@ import (
 )
 
 // deviceColumns is what scanDevice reads: a device d with its tokens, the
-// evidence of its region, the calls alive on it and whether its feed is open.
-// Its query is given deviceArgs.
+// evidence of its region, the calls alive on it, whether its feed is open and its
+// user's wish not to be disturbed. Its query is given deviceArgs.
 const deviceColumns = `d.app_id, d.device_id, d.user_id, d.platform, d.device_type, d.system_version, d.emulator, d.environment, d.bundle_id, d.locale, d.call_ui,
 	(SELECT json_agg(json_build_object('name', t.name, 'token', t.token, 'state', t.state))
 	   FROM device_tokens t WHERE t.app_id = d.app_id AND t.device_id = d.device_id),
@@ -22,7 +22,8 @@ const deviceColumns = `d.app_id, d.device_id, d.user_id, d.platform, d.device_ty
 	   FROM legs l WHERE l.app_id = d.app_id AND l.device_id = d.device_id AND l.ended_at IS NULL AND l.call_id >= @recent),
 	EXISTS (SELECT FROM feeds f LEFT JOIN processes p ON p.id = f.process
 	  WHERE f.app_id = d.app_id AND f.device_id = d.device_id AND f.user_id = d.user_id AND f.ended IS NULL
-	    AND CASE WHEN f.closed_at IS NULL THEN p.beat_at > clock_timestamp() - @silent::interval ELSE f.closed_at > clock_timestamp() - @grace::interval END)`
+	    AND CASE WHEN f.closed_at IS NULL THEN p.beat_at > clock_timestamp() - @silent::interval ELSE f.closed_at > clock_timestamp() - @grace::interval END),
+	(SELECT n.wish FROM dnd n WHERE n.app_id = d.app_id AND n.user_id = d.user_id)`
 
 // deviceArgs adds to a query's arguments what deviceColumns need: the id before
 // which no call can be alive any more, and how feeds are known to be open.
@@ -40,10 +41,10 @@ type deviceRow struct {
 
 func scanDevice(row pgx.CollectableRow) (deviceRow, error) {
 	var d deviceRow
-	var tokens, regions []byte
+	var tokens, regions, wish []byte
 	var alive [2]int
 	err := row.Scan(&d.appID, &d.ID, &d.UserID, &d.Platform, &d.Type, &d.SystemVersion, &d.Emulator, &d.Environment, &d.BundleID, &d.Locale, &d.CallUI,
-		&tokens, &regions, &alive, &d.Connected)
+		&tokens, &regions, &alive, &d.Connected, &wish)
 	if err != nil {
 		return d, err
 	}
@@ -63,6 +64,9 @@ func scanDevice(row pgx.CollectableRow) (deviceRow, error) {
 	}
 	if err := unmarshalIfAny(regions, &r); err != nil {
 		return d, fmt.Errorf("region of device %s: %w", d.ID, err)
+	}
+	if d.DND, err = readDND(wish); err != nil {
+		return d, fmt.Errorf("user of device %s: %w", d.ID, err)
 	}
 	d.Tokens = make(map[call.TokenName]call.Token, len(t))
 	for _, x := range t {
