@@ -273,7 +273,7 @@ func (l *linter) closed(s *yaml.Node) bool {
 // would mean nothing.
 var keywords = []string{
 	"type", "description", "enum", "const", "default", "examples", "format", "pattern", "minLength", "maxLength", "minimum", "maximum",
-	"items", "minItems", "maxItems", "properties", "required", "additionalProperties", "unevaluatedProperties", "propertyNames", "maxProperties",
+	"items", "minItems", "maxItems", "uniqueItems", "properties", "required", "additionalProperties", "unevaluatedProperties", "propertyNames", "maxProperties",
 	"allOf", "anyOf", "oneOf", "$ref",
 }
 

@@ -151,6 +151,7 @@ func sets() map[string][]string {
 		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls),
 		"Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
+		"Day":       texts(call.Days),
 		"Outcome":   texts(push.Outcomes), "Blame": texts(call.Blames),
 		"ProblemCode": texts(api.Codes),
 	}

@@ -166,6 +166,22 @@ func optional[T ~string](f *fields, name string, set []T) T {
 	return choice(f, name, set, "")
 }
 
+// choices reads an array of a closed set, none of it twice. It may be absent.
+func choices[T ~string](f *fields, name string, set []T) (chosen []T) {
+	raw, ok := f.take(name)
+	if !ok {
+		return nil
+	}
+	wrong := isNull(raw) || json.Unmarshal(raw, &chosen) != nil
+	for i, c := range chosen {
+		wrong = wrong || !slices.Contains(set, c) || slices.Contains(chosen[:i], c)
+	}
+	if wrong {
+		f.complain(name, "must be an array of %s, none of them twice", join(set))
+	}
+	return chosen
+}
+
 func join[T ~string](set []T) string {
 	words := make([]string, len(set))
 	for i, s := range set {
@@ -257,11 +273,13 @@ func (f *fields) object(name string, required bool) *fields {
 	return nested
 }
 
-// list reads an array of min to max objects.
+// list reads an array of min to max objects. With min 0 it may be absent.
 func (f *fields) list(name string, min, max int) []*fields {
 	raw, ok := f.take(name)
 	var items []json.RawMessage
 	switch {
+	case !ok && min == 0:
+		return nil
 	case !ok:
 		f.complain(name, "is required")
 		return nil

@@ -11,6 +11,7 @@ var (
 	DecodeReports      = decodeReports
 	DecodeRegistration = decodeRegistration
 	DecodeConfirm      = decodeConfirm
+	DecodeDND          = decodeDND
 	Defuse             = defuse
 	EntryTypes         = entryTypes
 	Environments       = environments

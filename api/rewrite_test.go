@@ -174,12 +174,18 @@ func flow(n *yaml.Node) string {
 	return scalar(n)
 }
 
+// sexagesimal is what readers of YAML 1.1 take for a number: 22:00 is 1320.
+var sexagesimal = regexp.MustCompile(`^[-+]?\d+(:\d+)+$`)
+
 // scalar writes a text plain where it is then read as the same text.
 func scalar(n *yaml.Node) string {
 	if n.Tag != "!!str" {
 		return n.Value
 	}
 	var list yaml.Node
+	if sexagesimal.MatchString(n.Value) {
+		return "'" + n.Value + "'"
+	}
 	if err := yaml.Unmarshal([]byte("["+n.Value+"]"), &list); err == nil && len(list.Content[0].Content) == 1 {
 		if as := list.Content[0].Content[0]; as.Kind == yaml.ScalarNode && as.Tag == n.Tag && as.Value == n.Value && as.Style == 0 {
 			return n.Value

@@ -35,6 +35,7 @@ func (r *rig) scenario() {
 	r.follows()
 	r.looksBack()
 	r.explains()
+	r.disturbsNobody()
 	r.exports()
 	r.speaksChinese()
 	r.operates()
@@ -267,6 +268,22 @@ func (r *rig) explains() {
 	r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u9")).want(200).has("unreachable", "end_reason")
 	r.ask(r.backend, "PUT", "/v1/devices/iphone-8", `{"user_id": "u8", "platform": "ios", "device_type": "phone", "system_version": "26.1", "tokens": {"apns_alert": "not hexadecimal"}}`).want(200)
 	r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u8")).want(200).has(nil, "legs", 0, "request")
+}
+
+// disturbsNobody: a user wants quiet, gets it, and is there for others again.
+func (r *rig) disturbsNobody() {
+	const wish = "/v1/users/u2/dnd"
+	until := time.Now().Add(8 * time.Hour).UTC().Format(momentLayout)
+	r.show("until").ask(r.backend, "PUT", wish, `{"until": "`+until+`"}`).want(200).has(true, "active")
+	r.show("nights").ask(r.backend, "PUT", wish, `{"windows": [{"days": ["mon", "tue", "wed", "thu", "fri"], "from": "22:00", "to": "07:00"},
+		{"days": ["sat", "sun"], "from": "00:00", "to": "24:00"}], "time_zone": "Asia/Shanghai", "until": "`+until+`"}`).want(200).has("22:00", "windows", 0, "from")
+	r.show("nights").ask(r.backend, "GET", wish, nil).want(200).has(true, "active")
+	r.ask(r.backend, "GET", "/v1/users/u2/reachability", nil).want(200).has("dnd", "devices", 0, "reason")
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u2")).want(201).has("dnd", "legs", 0, "reason").text("id")
+	r.ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
+	r.ask(r.backend, "DELETE", wish, nil).want(204)
+	r.ask(r.backend, "DELETE", wish, nil).refused(404, api.CodeNotFound)
+	r.ask(r.backend, "GET", wish, nil).refused(404, api.CodeNotFound)
 }
 
 // exports takes the history home.

@@ -94,6 +94,9 @@ func (s *server) routes(r *chi.Mux) {
 	r.Delete("/v1/devices/{device_id}", s.backend(s.deleteDevice))
 	r.Get("/v1/users/{user_id}/devices", s.backend(s.listUserDevices))
 	r.Get("/v1/users/{user_id}/reachability", s.backend(s.getReachability))
+	r.Put("/v1/users/{user_id}/dnd", s.backend(s.putDND))
+	r.Get("/v1/users/{user_id}/dnd", s.backend(s.getDND))
+	r.Delete("/v1/users/{user_id}/dnd", s.backend(s.deleteDND))
 	r.Post("/v1/device-tokens", s.backend(s.createDeviceToken))
 
 	// Apps on devices: a device JWT

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // a container has no time zones of its own
 
 	"github.com/alecthomas/kong"
 )
