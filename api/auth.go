@@ -124,7 +124,7 @@ func (s *server) open(h func(http.ResponseWriter, *http.Request) error, types ..
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !stream {
-			ctx, cancel := context.WithTimeoutCause(r.Context(), s.AnswerWithin, errSilence)
+			ctx, cancel := context.WithTimeoutCause(r.Context(), s.AnswerWithin+preferredWait(r), errSilence)
 			defer cancel()
 			r = r.WithContext(ctx)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +40,10 @@ func (s *server) createCall(w http.ResponseWriter, r *http.Request, p Backend) e
 	c, err := s.Store.CreateCall(r.Context(), in)
 	if err != nil {
 		return err
+	}
+	if wait := preferredWait(r); wait > 0 {
+		c = s.afterConfirm(r, c, wait)
+		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
 	w.Header().Set("Location", "/v1/calls/"+c.ID.String())
 	return write(w, http.StatusCreated, renderCall(c))

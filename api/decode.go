@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // maxBody is the size of a request's body at most.
@@ -180,6 +182,27 @@ func choices[T ~string](f *fields, name string, set []T) (chosen []T) {
 		f.complain(name, "must be an array of %s, none of them twice", join(set))
 	}
 	return chosen
+}
+
+// ids reads an array of UUIDs, at most max of them; nil where it is absent.
+func (f *fields) ids(name string, max int) []uuid.UUID {
+	raw, ok := f.take(name)
+	if !ok {
+		return nil
+	}
+	var texts []string
+	wrong := isNull(raw) || json.Unmarshal(raw, &texts) != nil || len(texts) > max
+	ids := make([]uuid.UUID, len(texts))
+	for i, text := range texts {
+		id, err := uuid.Parse(text)
+		wrong = wrong || err != nil || len(text) != len(uuid.Nil.String())
+		ids[i] = id
+	}
+	if wrong {
+		f.complain(name, "must be an array of at most %d ids of calls", max)
+		return nil
+	}
+	return ids
 }
 
 func join[T ~string](set []T) string {

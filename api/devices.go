@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/store"
 )
@@ -19,7 +21,7 @@ func (s *server) putDevice(w http.ResponseWriter, r *http.Request, p Backend) er
 	if err != nil {
 		return err
 	}
-	in, err := s.registration(w, r, true)
+	in, _, err := s.registration(w, r, true)
 	if err != nil {
 		return err
 	}
@@ -34,9 +36,10 @@ func (s *server) putDevice(w http.ResponseWriter, r *http.Request, p Backend) er
 	return write(w, http.StatusOK, renderDevice(d, speak(w, r)))
 }
 
-// putOwnDevice is PUT /v1/device: a device registers itself, and gets a new JWT.
+// putOwnDevice is PUT /v1/device: a device registers itself, says which calls it
+// has, and gets a new JWT.
 func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) error {
-	in, err := s.registration(w, r, false)
+	in, live, err := s.registration(w, r, false)
 	if err != nil {
 		return err
 	}
@@ -45,6 +48,11 @@ func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) 
 	d, err := s.Store.PutDevice(r.Context(), in)
 	if err != nil {
 		return err
+	}
+	if live != nil {
+		if err := s.Store.LoseCalls(r.Context(), p.AppID, p.DeviceID, p.UserID, live); err != nil {
+			return err
+		}
 	}
 	token, expires, err := s.Tokens.Device(p.AppID, p.UserID, p.DeviceID, d.UpdatedAt)
 	if err != nil {
@@ -55,23 +63,30 @@ func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) 
 	return write(w, http.StatusOK, out)
 }
 
-// registration reads what a device is.
-func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend bool) (store.Registration, error) {
+// registration reads what a device is, and which calls it says it has: nil where
+// it does not say.
+func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend bool) (store.Registration, []uuid.UUID, error) {
 	body, err := bodyOf(w, r)
 	if err != nil {
-		return store.Registration{}, err
+		return store.Registration{}, nil, err
 	}
 	return decodeRegistration(body, byBackend)
 }
 
-func decodeRegistration(body []byte, byBackend bool) (store.Registration, error) {
+// mostLive is how many calls a device may say it has.
+const mostLive = 100
+
+func decodeRegistration(body []byte, byBackend bool) (store.Registration, []uuid.UUID, error) {
 	var in store.Registration
+	var live []uuid.UUID
 	f, err := decode(body)
 	if err != nil {
-		return in, err
+		return in, nil, err
 	}
 	if byBackend {
 		in.Device.UserID = f.id("user_id")
+	} else {
+		live = f.ids("live_calls", mostLive)
 	}
 	d := &in.Device
 	d.Platform = choice(f, "platform", call.Platforms, "")
@@ -91,7 +106,7 @@ func decodeRegistration(body []byte, byBackend bool) (store.Registration, error)
 	}
 	in.Tokens = decodeTokens(f)
 	in.Region = decodeRegion(f, byBackend)
-	return in, f.done()
+	return in, live, f.done()
 }
 
 // decodeTokens reads tokens by name; null removes one.

@@ -56,7 +56,7 @@ func (r *rig) registers() {
 	r.show("phone").ask(r.backend, "GET", "/v1/devices/phone-1", nil).want(200)
 	r.show("two").ask(r.backend, "GET", "/v1/users/u2/devices", nil).want(200).has("phone-2", "data", 1, "device_id")
 	minted := r.show("minted").ask(r.backend, "POST", "/v1/device-tokens", `{"user_id": "u2", "device_id": "phone-1"}`).want(201).text("token")
-	r.show("refreshed").ask(minted, "PUT", "/v1/device", `{"platform": "harmonyos", "device_type": "phone", "system_version": "6.1.0(23)",
+	r.show("refreshed").ask(minted, "PUT", "/v1/device", `{"platform": "harmonyos", "device_type": "phone", "system_version": "6.1.0(23)", "live_calls": [],
 		"tokens": {"push_kit": "`+phoneToken+`"}, "region": {"sim_mcc": "460"}}`).want(200).has("push_kit_voip", "channel")
 }
 
@@ -230,6 +230,7 @@ func (r *rig) follows() {
 	feed := r.follow(app, "", "Last-Event-ID", cursor)
 	id := r.ask(r.backend, "POST", "/v1/calls", invite("u6")).want(201).has("connection", "legs", 0, "channel").text("id")
 	feed.next(id, "ring", "")
+	r.ask(r.backend, "POST", "/v1/calls", invite("u9"), "Prefer", "wait=8").want(201)
 	r.ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200)
 	feed.next(id, "stop", "canceled")
 	second := r.follow(app, "after="+cursor)

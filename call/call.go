@@ -1,6 +1,7 @@
 package call
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -166,6 +167,11 @@ func (c *Call) LegOf(deviceID string) *Leg {
 		}
 	}
 	return nil
+}
+
+// Confirmed reports whether a device has confirmed.
+func (c *Call) Confirmed() bool {
+	return slices.ContainsFunc(c.Legs, func(l Leg) bool { return !l.ConfirmedAt.IsZero() })
 }
 
 // UserID is whose devices take part in the call.

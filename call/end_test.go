@@ -109,16 +109,30 @@ func TestEndOfIncomingCall(t *testing.T) {
 		{"the winner's device lost the call", rejectOne, func(_ *testing.T, s *scene) {
 			s.must("d2", call.ReportRejected)
 			answered(s)
-			s.call.LoseLeg(s.leg("d1").ID, s.tick())
+			s.call.LoseLeg(s.leg("d1").ID, s.later())
 		}, call.EndFailed, map[string]call.LegStatus{"d1": call.LegFailed, "d2": call.LegRejected}},
 		{"a ringing device lost the call", nil, func(_ *testing.T, s *scene) {
 			s.must("d1", call.ReportRinging)
-			s.call.LoseLeg(s.leg("d1").ID, s.tick())
+			s.call.LoseLeg(s.leg("d1").ID, s.later())
 		}, "", map[string]call.LegStatus{"d1": call.LegFailed, "d2": call.LegWaking}},
+		{"a list made before the confirm", nil, func(t *testing.T, s *scene) {
+			s.must("d1", call.ReportRinging)
+			if s.call.LoseLeg(s.leg("d1").ID, s.tick()) {
+				t.Error("a call that was confirmed a second ago is lost")
+			}
+		}, "", map[string]call.LegStatus{"d1": call.LegRinging, "d2": call.LegWaking}},
+		{"a device logs out while its wake is under way", nil, func(_ *testing.T, s *scene) { s.call.LeaveCall(s.leg("d1").ID, s.tick()) },
+			"", map[string]call.LegStatus{"d1": call.LegFailed, "d2": call.LegWaking}},
+		{"all devices log out", nil, func(_ *testing.T, s *scene) {
+			s.call.LeaveCall(s.leg("d1").ID, s.tick())
+			s.call.LeaveCall(s.leg("d2").ID, s.tick())
+		}, call.EndUnreachable, map[string]call.LegStatus{"d1": call.LegFailed, "d2": call.LegFailed}},
+		{"the winner logs out", nil, func(_ *testing.T, s *scene) { answered(s); s.call.LeaveCall(s.leg("d1").ID, s.tick()) },
+			"", map[string]call.LegStatus{"d1": call.LegAnswered, "d2": call.LegAnsweredElsewhere}},
 		{"a device whose wake is under way lost nothing", nil, func(_ *testing.T, s *scene) {
 			s.call.HandOver(s.leg("d1").ID, s.tick())
-			s.call.LoseLeg(s.leg("d1").ID, s.tick())
-			s.call.LoseLeg(s.leg("d2").ID, s.tick())
+			s.call.LoseLeg(s.leg("d1").ID, s.later())
+			s.call.LoseLeg(s.leg("d2").ID, s.later())
 		}, "", map[string]call.LegStatus{"d1": call.LegHandedOver, "d2": call.LegWaking}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -59,7 +59,7 @@ func TestOutgoing(t *testing.T) {
 		}, call.StatusActive, "", call.LegActive},
 		{"ended by the backend", func(_ *testing.T, s *scene) { s.must("d1", call.ReportActive); s.call.End(s.tick()) },
 			call.StatusEnded, call.EndCompleted, call.LegCompleted},
-		{"the device lost the call", func(_ *testing.T, s *scene) { s.call.LoseLeg(s.leg("d1").ID, s.tick()) },
+		{"the device lost the call", func(_ *testing.T, s *scene) { s.call.LoseLeg(s.leg("d1").ID, s.later()) },
 			call.StatusEnded, call.EndFailed, call.LegFailed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

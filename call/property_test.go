@@ -32,6 +32,7 @@ func TestRandomCalls(t *testing.T) {
 			"cancel":       w.cancel,
 			"end":          w.end,
 			"lose":         w.lose,
+			"leave":        w.leave,
 			"expire":       w.expire,
 		})
 	})
@@ -180,9 +181,18 @@ func (w *world) end(t *rapid.T) {
 
 func (w *world) lose(t *rapid.T) {
 	l := w.step(t)
-	could := l.Status.Open() && !l.ConfirmedAt.IsZero()
+	could := l.Status.Open() && !l.ConfirmedAt.IsZero() && w.now.Sub(l.ConfirmedAt) >= call.LostAfter
 	if got := w.c.LoseLeg(l.ID, w.now); got != could {
 		t.Fatalf("lost in %s: %v", w.before.Status, got)
+	}
+	w.check(t, l, "", nil)
+}
+
+func (w *world) leave(t *rapid.T) {
+	l := w.step(t)
+	could := l.Status.Open() && l.AnsweredAt.IsZero()
+	if got := w.c.LeaveCall(l.ID, w.now); got != could {
+		t.Fatalf("left in %s: %v", w.before.Status, got)
 	}
 	w.check(t, l, "", nil)
 }

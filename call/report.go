@@ -216,7 +216,7 @@ func (c *Call) answer(l *Leg, media Media, now time.Time) error {
 
 // reportEnd is a report after which the leg is over.
 func (c *Call) reportEnd(l *Leg, r Report, now time.Time) error {
-	answered := legProgress[l.Status] >= legProgress[LegAnswered]
+	answered := l.answered()
 	switch {
 	case r.Event == ReportNotReported && r.FailureCause == CauseRouteBusy && legProgress[l.Status] >= legProgress[LegRinging]:
 		return nil // a second wake of a call that rings already: only for the record

@@ -77,6 +77,13 @@ func (s *scene) tick() time.Time {
 	return s.now
 }
 
+// later is when a list of live calls is believed about a call that was confirmed
+// just now.
+func (s *scene) later() time.Time {
+	s.now = s.now.Add(call.LostAfter)
+	return s.now
+}
+
 func (s *scene) leg(device string) *call.Leg {
 	s.t.Helper()
 	l := s.call.LegOf(device)

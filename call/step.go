@@ -190,16 +190,20 @@ func (c *Call) MarkNoWake(leg uuid.UUID, now time.Time) bool {
 	return true
 }
 
+// LostAfter is how long after its confirm a leg may be missing in its device's
+// list of live calls: the list may have been made before the confirm.
+const LostAfter = 5 * time.Second
+
 // LoseLeg closes a leg whose device no longer has the call, as its list of
-// live calls tells. A leg that has not confirmed is left alone: its wake may
-// be what started the app. The loss of the winner is the end of the call. It
-// reports whether it closed the leg.
+// live calls tells. A leg that has not confirmed, or only just, is left alone:
+// its wake may be what started the app. The loss of the winner is the end of the
+// call. It reports whether it closed the leg.
 func (c *Call) LoseLeg(leg uuid.UUID, now time.Time) bool {
 	l := c.Leg(leg)
-	if l == nil || l.ConfirmedAt.IsZero() || !l.Status.Open() {
+	if l == nil || !l.Status.Open() || l.ConfirmedAt.IsZero() || now.Sub(l.ConfirmedAt) < LostAfter {
 		return false
 	}
-	answered := legProgress[l.Status] >= legProgress[LegAnswered]
+	answered := l.answered()
 	c.closeLeg(l, LegFailed, "", now)
 	if answered {
 		c.finish(EndFailed, now)
@@ -208,6 +212,21 @@ func (c *Call) LoseLeg(leg uuid.UUID, now time.Time) bool {
 	}
 	return true
 }
+
+// LeaveCall closes a leg whose device no longer belongs to its user: it rings no
+// more. One that answered goes on, for its app still reports the end. It reports
+// whether it closed the leg.
+func (c *Call) LeaveCall(leg uuid.UUID, now time.Time) bool {
+	l := c.Leg(leg)
+	if l == nil || !l.Status.Open() || l.answered() {
+		return false
+	}
+	c.closeLeg(l, LegFailed, ReasonNoToken, now)
+	c.settle(now)
+	return true
+}
+
+func (l *Leg) answered() bool { return legProgress[l.Status] >= legProgress[LegAnswered] }
 
 // Cancel withdraws a call that nobody answered. An ended call stays as it
 // ended, without an error; ErrAnswered where a device answered.

@@ -38,7 +38,8 @@ type Registered struct {
 
 // PutDevice registers a device or refreshes its registration. It is always
 // stored; the decision says whether it would ring. A token that another device
-// or user holds moves here.
+// or user holds moves here. Where the install had another user, it rings no more
+// for that one.
 //
 // Errors: ErrForeignDevice where a device's own JWT is for another user or older
 // than a log-out; ErrNotFound for an unknown app; ErrUnavailable.
@@ -71,6 +72,9 @@ func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, erro
 		// Two devices that swap their tokens wait for each other's rows.
 		if !again && !deadlocked(err) {
 			s.tail.committed()
+			if err == nil && before.user != "" && before.user != r.Device.UserID {
+				err = s.leaveCalls(ctx, r.AppID, r.Device.ID, before.user)
+			}
 			return out, translate(err)
 		}
 	}
@@ -312,8 +316,7 @@ func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string
 	if owner == "" || userID != "" && owner != userID {
 		return ErrNotFound
 	}
-	defer s.tail.committed()
-	return translate(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lock(ctx, tx, lockKey("user", appID, owner), lockKey("device", appID, deviceID)); err != nil {
 			return err
 		}
@@ -332,7 +335,12 @@ func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string
 		}
 		_, err = tx.Exec(ctx, endFeedsOfDevice, appID, deviceID)
 		return err
-	}))
+	})
+	if err != nil {
+		return translate(err)
+	}
+	s.tail.committed()
+	return s.leaveCalls(ctx, appID, deviceID, owner)
 }
 
 // CheckInstall says whether a device's JWT still speaks for its install. An

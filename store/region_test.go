@@ -100,8 +100,8 @@ func TestAdmittedStays(t *testing.T) {
 			phone(t, r.Store, "u2", "d1")
 			c := create(t, r.Store, invite("u2"))
 			confirm(t, r.Store, c, "d1")
+			report(t, r.other, c, "d1", call.ReportRinging, call.ReportAnswered)
 			change(t, r)
-			report(t, r.other, c, "d1", call.ReportRinging)
 			report(t, r.other, c, "d1", call.ReportActive)
 			if out := report(t, r.Store, c, "d1", call.ReportDisconnected); out.Call.EndReason != call.EndCompleted {
 				t.Errorf("the end: %+v", out.Call)
@@ -125,15 +125,17 @@ func TestForeignAtConfirm(t *testing.T) {
 	for _, device := range []string{"moved", "deleted"} {
 		p := party(c, device)
 		p.LegID = legOf(t, c, device).ID
-		_, err := r.other.ConfirmLeg(t.Context(), p, call.Confirmation{Source: call.SourcePush})
-		wantErr(t, "confirm of "+device, err, store.ErrForeignDevice)
+		told, err := r.other.ConfirmLeg(t.Context(), p, call.Confirmation{Source: call.SourcePush})
+		if err != nil || told.Verdict != call.VerdictStop || told.Reason != string(call.ReasonNoToken) {
+			t.Errorf("confirm of %s: %+v, %v", device, told.Answer, err)
+		}
 		_, err = r.ReportLeg(t.Context(), p, []call.Report{said(1, call.ReportMuted), said(2, call.ReportAnswered)})
-		wantErr(t, "report of "+device, err, store.ErrForeignDevice)
+		wantErr(t, "report of "+device, err, call.ErrEnded)
 		p.UserID = "u3"
 		_, err = r.ConfirmLeg(t.Context(), p, call.Confirmation{Source: call.SourcePush})
 		wantErr(t, "confirm by the new account of "+device, err, store.ErrNotFound)
 	}
-	if now := look(t, r.Store, c.ID); now.AnsweredBy != "" || now.Status != call.StatusWaking {
+	if now := look(t, r.Store, c.ID); now.AnsweredBy != "" || now.EndReason != call.EndUnreachable {
 		t.Errorf("the call: %+v", now)
 	}
 }
