@@ -153,7 +153,8 @@ func (r *rig) doesNotRing() {
 	r.handedOver(id, secondToken)
 	r.ask(r.jwt("u3", "phone-3"), "POST", "/v1/device/calls/"+id+"/reports", fmt.Sprintf(
 		`{"seq": 1, "event": "not_reported", "at": "%s", "vendor_call_id": "vc-11", "error_reason": "invalid_call", "error_code": 1007200001, "failure_cause": "other"}`, now())).want(200)
-	storetest.Exec(r.t, r.db, `UPDATE legs SET confirm_due_at = now() WHERE confirm_due_at IS NOT NULL`) // 15 s pass
+	storetest.Exec(r.t, r.db, `UPDATE legs SET handed_over_at = handed_over_at - interval '15 s', confirm_due_at = confirm_due_at - interval '15 s'
+		WHERE confirm_due_at IS NOT NULL`)
 	eventually(r.t, "the mark", func() bool {
 		return r.ask(r.backend, "GET", "/v1/calls/"+id, nil).want(200).get("legs", 1, "no_wake_at") != nil
 	})

@@ -38,7 +38,6 @@ const (
 	DefaultRing        = 45 * time.Second
 	DialingLimit       = 120 * time.Second // a dialing call that nobody answers is missed
 	DefaultMaxDuration = 4 * time.Hour     // of an answered call
-	NoWakeAfter        = 15 * time.Second  // from the vendor's acceptance, VoIP channels only
 	MaxCustomBytes     = 2048              // of custom, as sent
 	MaxRefLength       = 128               // of ref, in characters
 )
@@ -87,7 +86,8 @@ type Leg struct {
 	UserID       string
 	Platform     Platform
 	DeviceType   DeviceType
-	Channel      Channel
+	Channel      Channel // as the gate chose it
+	WakeChannel  Channel // of the wake that is under way or was made last; "" before
 	Presentation Presentation
 	Status       LegStatus
 	Reason       Reason
@@ -103,6 +103,8 @@ type Leg struct {
 	RingingAt    time.Time
 	AnsweredAt   time.Time
 	NoWakeAt     time.Time // set while the leg is marked "did not confirm in time"
+	EscalatedAt  time.Time // a wake over the policy's next channel began
+	RewokenAt    time.Time // a second wake over the leg's own channel began
 	EndedAt      time.Time
 }
 
@@ -217,6 +219,8 @@ func (c *Call) Invite(plan []Decision, ring time.Duration, now time.Time, newID 
 		}
 		if d.Reason != "" {
 			leg.Status, leg.Channel, leg.Presentation, leg.EndedAt = LegSkipped, "", "", now
+		} else if leg.Channel != Connection {
+			leg.WakeChannel = leg.Channel
 		}
 		c.Legs = append(c.Legs, leg)
 	}

@@ -157,7 +157,11 @@ func TestNoWake(t *testing.T) {
 		if s.call.MarkNoWake(id, s.tick()) {
 			t.Error("a leg was marked before the vendor accepted its wake")
 		}
-		if !s.call.HandOver(id, s.tick()) || !s.call.MarkNoWake(id, s.tick()) {
+		if !s.call.HandOver(id, s.tick()) || s.call.MarkNoWake(id, s.now.Add(call.NoWakeAfter-1)) {
+			t.Error("the leg was marked too early")
+		}
+		s.now = s.now.Add(call.NoWakeAfter)
+		if !s.call.MarkNoWake(id, s.now) {
 			t.Fatal("the leg was not marked")
 		}
 		if s.call.MarkNoWake(id, s.tick()) {

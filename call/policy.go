@@ -14,6 +14,11 @@ type Policy struct {
 	// it does not reach at once; 0 is one try. Apple advises 0 or a few seconds, so
 	// that no old call rings later (Responding to VoIP notifications from PushKit).
 	APNsVoIPExpiration time.Duration
+
+	// Escalation is each platform's channels in order: where a wake was accepted and
+	// the app does not confirm, one over the channel after the leg's own follows. An
+	// empty order leaves that out.
+	Escalation map[Platform][]Channel
 }
 
 // MaxAPNsVoIPExpiration bounds APNsVoIPExpiration.
@@ -21,5 +26,5 @@ const MaxAPNsVoIPExpiration = 30 * time.Second
 
 // DefaultPolicy is the policy of an app that sets none.
 func DefaultPolicy() Policy {
-	return Policy{Reject: RejectAll, Payload: PayloadFull, MaxDuration: DefaultMaxDuration}
+	return Policy{Reject: RejectAll, Payload: PayloadFull, MaxDuration: DefaultMaxDuration, Escalation: DefaultEscalation()}
 }

@@ -110,7 +110,8 @@ func (w *world) checkEvents(t *rapid.T) {
 	}
 	for _, was := range w.before.Legs {
 		l := w.c.Leg(was.ID)
-		if changed := was.Status != l.Status || !was.NoWakeAt.Equal(l.NoWakeAt); changed != (legs[l.DeviceID] > 0) {
+		changed := was.Status != l.Status || !was.NoWakeAt.Equal(l.NoWakeAt) || !was.EscalatedAt.Equal(l.EscalatedAt) || !was.RewokenAt.Equal(l.RewokenAt)
+		if changed != (legs[l.DeviceID] > 0) {
 			t.Fatalf("%s went from %s to %s with %d events", l.DeviceID, was.Status, l.Status, legs[l.DeviceID])
 		}
 	}
@@ -170,6 +171,7 @@ func (w *world) checkLeg(t *rapid.T, l *call.Leg) {
 	}
 	rising(t, l.DeviceID, w.c.CreatedAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.EndedAt, w.now)
 	rising(t, l.DeviceID, w.c.CreatedAt, l.HandedOverAt, l.NoWakeAt, l.EndedAt, w.now)
+	rising(t, l.DeviceID, l.HandedOverAt, l.EscalatedAt, l.RewokenAt, l.EndedAt, w.now)
 	if !l.NoWakeAt.IsZero() && (!l.ConfirmedAt.IsZero() || l.HandedOverAt.IsZero()) {
 		t.Fatalf("%s is marked, confirmed %v, handed over %v", l.DeviceID, l.ConfirmedAt, l.HandedOverAt)
 	}
@@ -201,6 +203,8 @@ func (w *world) checkLeg(t *rapid.T, l *call.Leg) {
 	kept(t, "handed over", was.HandedOverAt, l.HandedOverAt)
 	kept(t, "ringing", was.RingingAt, l.RingingAt)
 	kept(t, "answered", was.AnsweredAt, l.AnsweredAt)
+	kept(t, "escalated", was.EscalatedAt, l.EscalatedAt)
+	kept(t, "rewoken", was.RewokenAt, l.RewokenAt)
 	kept(t, "ended", was.EndedAt, l.EndedAt)
 	if l.LastSeq < was.LastSeq {
 		t.Fatalf("last seq fell from %d to %d", was.LastSeq, l.LastSeq)

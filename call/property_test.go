@@ -26,6 +26,7 @@ func TestRandomCalls(t *testing.T) {
 			"hand over":    w.handOver,
 			"fail wake":    w.failWake,
 			"mark no wake": w.markNoWake,
+			"wake again":   w.wakeAgain,
 			"confirm":      w.confirm,
 			"report":       w.report,
 			"progress":     w.progress,
@@ -71,6 +72,9 @@ func newWorld(t *rapid.T) *world {
 func (w *world) step(t *rapid.T) *call.Leg {
 	w.before = clone(w.c)
 	w.now = w.now.Add(time.Duration(rapid.IntRange(0, 4000).Draw(t, "ms")) * time.Millisecond)
+	if rapid.IntRange(0, 9).Draw(t, "idle") == 0 { // long enough for what waits for a confirm
+		w.now = w.now.Add(call.NoWakeAfter)
+	}
 	return &w.c.Legs[rapid.IntRange(0, len(w.c.Legs)-1).Draw(t, "leg")]
 }
 
@@ -98,6 +102,33 @@ func (w *world) markNoWake(t *rapid.T) {
 	was := l.Status
 	if w.c.MarkNoWake(l.ID, w.now); l.Status != was {
 		t.Fatalf("a mark took the leg from %s to %s", was, l.Status)
+	}
+	w.check(t, l, "", nil)
+}
+
+// wakeAgain: never before its time, nor with too little of the ring left, nor
+// twice; and the leg stays what it is.
+func (w *world) wakeAgain(t *rapid.T) {
+	l := w.step(t)
+	was := *l
+	token := rapid.SampledFrom([]call.TokenState{call.TokenAlive, call.TokenAlive, call.TokenDead}).Draw(t, "token")
+	device := call.Device{ID: l.DeviceID, UserID: l.UserID, Tokens: map[call.TokenName]call.Token{call.TokenPushKit: {Value: "T", State: token}}}
+	policy, configured := call.DefaultPolicy(), map[call.Channel]bool{call.PushKitVoIP: true, call.PushKitAlert: true}
+	channel := w.c.WakeAgain(l.ID, policy, device, configured, w.now)
+	waited := w.now.Sub(was.HandedOverAt)
+	switch {
+	case channel == "" && (l.WakeChannel != was.WakeChannel || !l.EscalatedAt.Equal(was.EscalatedAt) || !l.RewokenAt.Equal(was.RewokenAt)):
+		t.Fatalf("no wake, and the leg went from %+v to %+v", was, *l)
+	case channel == "":
+	case was.Status != call.LegHandedOver || l.Status != was.Status || w.c.ExpiresAt.Sub(w.now) <= call.WakeMargin || token != call.TokenAlive:
+		t.Fatalf("woken again over %s in %s, token %s, %s after the acceptance", channel, was.Status, token, waited)
+	case channel == call.PushKitAlert && (waited < call.EscalateAfter || !was.EscalatedAt.IsZero() || !l.EscalatedAt.Equal(w.now)):
+		t.Fatalf("escalated after %s, before that at %v, now at %v", waited, was.EscalatedAt, l.EscalatedAt)
+	case channel == call.PushKitVoIP && (waited < call.RewakeAfter || !was.RewokenAt.IsZero() || !l.RewokenAt.Equal(w.now)):
+		t.Fatalf("woken once more after %s, before that at %v, now at %v", waited, was.RewokenAt, l.RewokenAt)
+	}
+	if next := w.c.NextLook(l.ID, policy, w.now); !next.IsZero() && (!next.After(w.now) || l.Status != call.LegHandedOver) {
+		t.Fatalf("the next look at a leg that is %s is at %v, now is %v", l.Status, next, w.now)
 	}
 	w.check(t, l, "", nil)
 }

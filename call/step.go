@@ -179,17 +179,6 @@ func (c *Call) FailWake(leg uuid.UUID, reason Reason, now time.Time) {
 	c.settle(now)
 }
 
-// MarkNoWake marks a leg whose app did not confirm in time. It keeps its slot.
-func (c *Call) MarkNoWake(leg uuid.UUID, now time.Time) bool {
-	l := c.Leg(leg)
-	if l == nil || l.Status != LegHandedOver || !l.NoWakeAt.IsZero() {
-		return false
-	}
-	l.NoWakeAt = now
-	c.note(EventLegUpdated, l.ID, now)
-	return true
-}
-
 // LostAfter is how long after its confirm a leg may be missing in its device's
 // list of live calls: the list may have been made before the confirm.
 const LostAfter = 5 * time.Second

@@ -28,12 +28,14 @@ type policyRecord struct {
 	RegionRules    string             `json:"region_rules,omitempty"`
 
 	APNsVoIPExpirationSeconds int `json:"apns_voip_expiration_seconds,omitempty"`
+
+	Escalation map[call.Platform][]call.Channel `json:"escalation,omitempty"` // a platform that it does not name has the default
 }
 
 func recordPolicy(p call.Policy) policyRecord {
 	return policyRecord{
 		Reject: p.Reject, Payload: p.Payload, MaxCallSeconds: int(p.MaxDuration / time.Second), RegionRules: p.Rules,
-		APNsVoIPExpirationSeconds: int(p.APNsVoIPExpiration / time.Second),
+		APNsVoIPExpirationSeconds: int(p.APNsVoIPExpiration / time.Second), Escalation: p.Escalation,
 	}
 }
 
@@ -44,7 +46,7 @@ func readPolicy(b []byte) (call.Policy, error) {
 	}
 	return call.Policy{
 		Reject: r.Reject, Payload: r.Payload, MaxDuration: time.Duration(r.MaxCallSeconds) * time.Second, Rules: r.RegionRules,
-		APNsVoIPExpiration: time.Duration(r.APNsVoIPExpirationSeconds) * time.Second,
+		APNsVoIPExpiration: time.Duration(r.APNsVoIPExpirationSeconds) * time.Second, Escalation: r.Escalation,
 	}, nil
 }
 

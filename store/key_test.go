@@ -100,13 +100,20 @@ func TestApps(t *testing.T) {
 	if a, err := r.App(t.Context(), "a"); err != nil || cmp.Diff(call.DefaultPolicy(), a.Policy) != "" || len(a.Vendors) != 0 {
 		t.Errorf("an app that sets nothing: %+v, %v", a, err)
 	}
-	own := call.Policy{Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", APNsVoIPExpiration: 10 * time.Second}
+	own := call.Policy{Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", APNsVoIPExpiration: 10 * time.Second,
+		Escalation: map[call.Platform][]call.Channel{call.HarmonyOS: {}, call.IOS: {call.APNsVoIP}}}
 	if made, err := r.other.PutApp(t.Context(), "a", own); err != nil || made {
 		t.Errorf("a known app: %v, %v", made, err)
 	}
 	all, err := r.Apps(t.Context())
 	if err != nil || len(all) != 2 || all[0].ID != "a" || all[1].ID != app || cmp.Diff(own, all[0].Policy) != "" || cmp.Diff([]call.Vendor{call.PushKit}, all[1].Vendors) != "" {
 		t.Errorf("apps: %+v, %v", all, err)
+	}
+	r.exec(t, `UPDATE apps SET policy = '{"escalation": {"harmonyos": []}}' WHERE id = 'a'`)
+	want := call.DefaultPolicy()
+	want.Escalation[call.HarmonyOS] = []call.Channel{}
+	if a, err := r.App(t.Context(), "a"); err != nil || cmp.Diff(want, a.Policy) != "" {
+		t.Errorf("a policy that names one platform: %+v, %v", a, err)
 	}
 	_, err = r.App(t.Context(), "nobody")
 	wantErr(t, "an unknown app", err, store.ErrNotFound)

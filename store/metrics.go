@@ -15,6 +15,7 @@ type metrics struct {
 	callsBegun  *prometheus.CounterVec
 	callsEnded  *prometheus.CounterVec
 	stage       *prometheus.HistogramVec
+	secondWakes *prometheus.CounterVec
 	deadlineLag prometheus.Histogram
 	tailLag     prometheus.Histogram
 	feedsOpen   prometheus.Gauge
@@ -41,6 +42,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "relay_wake_stage_seconds", Help: "From the call's creation until a leg reached a stage: the vendor accepted, the app confirmed, it rings.",
 			Buckets: stageBuckets,
 		}, []string{"stage", "channel"}),
+		secondWakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_second_wakes_total", Help: "Wakes that followed where an app did not confirm, by the channel of the first one and of the second.",
+		}, []string{"first", "second"}),
 		deadlineLag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "relay_deadline_lag_seconds", Help: "How late a call was ended by its deadline.", Buckets: []float64{.01, .025, .05, .1, .15, .2, .25, .5, 1, 2, 5},
 		}),
@@ -49,7 +53,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		feedsOpen: prometheus.NewGauge(prometheus.GaugeOpts{Name: "relay_feeds_open", Help: "Feeds of devices that are open at this process."}),
 	}
-	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.deadlineLag, m.tailLag, m.feedsOpen)
+	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.secondWakes, m.deadlineLag, m.tailLag, m.feedsOpen)
 	return m
 }
 
@@ -71,7 +75,8 @@ func (m *metrics) begun(c *call.Call) {
 	}
 }
 
-// progress observes how long a leg took to the stages that it has just reached.
+// progress observes how long a leg took to the stages that it has just reached,
+// and the second wakes that have just begun.
 func (m *metrics) progress(created time.Time, before legState, l call.Leg) {
 	for _, s := range []struct {
 		stage    string
@@ -80,5 +85,8 @@ func (m *metrics) progress(created time.Time, before legState, l call.Leg) {
 		if s.was.IsZero() && !s.now.IsZero() {
 			m.stage.WithLabelValues(s.stage, string(l.Channel)).Observe(s.now.Sub(created).Seconds())
 		}
+	}
+	if before.escalated.IsZero() && !l.EscalatedAt.IsZero() || before.rewoken.IsZero() && !l.RewokenAt.IsZero() {
+		m.secondWakes.WithLabelValues(string(l.Channel), string(l.WakeChannel)).Inc()
 	}
 }

@@ -197,6 +197,9 @@ type legRecord struct {
 	RingingAt    time.Time         `json:"ringing_at,omitzero"`
 	AnsweredAt   time.Time         `json:"answered_at,omitzero"`
 	NoWakeAt     time.Time         `json:"no_wake_at,omitzero"`
+	WakeChannel  call.Channel      `json:"wake_channel,omitempty"`
+	EscalatedAt  time.Time         `json:"escalated_at,omitzero"`
+	RewokenAt    time.Time         `json:"rewoken_at,omitzero"`
 	EndedAt      time.Time         `json:"ended_at,omitzero"`
 }
 
@@ -211,7 +214,8 @@ func recordCall(c *call.Call) callRecord {
 		r.Legs[i] = legRecord{
 			ID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Platform: l.Platform, DeviceType: l.DeviceType, Channel: l.Channel,
 			Presentation: l.Presentation, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt,
-			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt, EndedAt: l.EndedAt,
+			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt,
+			WakeChannel: l.WakeChannel, EscalatedAt: l.EscalatedAt, RewokenAt: l.RewokenAt, EndedAt: l.EndedAt,
 		}
 	}
 	return r
@@ -228,7 +232,8 @@ func (r callRecord) call(appID string) call.Call {
 		c.Legs[i] = call.Leg{
 			ID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Platform: l.Platform, DeviceType: l.DeviceType, Channel: l.Channel,
 			Presentation: l.Presentation, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt,
-			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt, EndedAt: l.EndedAt,
+			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt,
+			WakeChannel: l.WakeChannel, EscalatedAt: l.EscalatedAt, RewokenAt: l.RewokenAt, EndedAt: l.EndedAt,
 		}
 	}
 	return c

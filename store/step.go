@@ -32,6 +32,7 @@ type underLock struct {
 	tenant  tenant
 	reports map[reportKey]keptReport
 	devices map[appKey]deviceRow // by device id
+	wakes   []Wake               // that the steps began
 	writes  *writes
 	metrics *metrics
 }
@@ -47,10 +48,12 @@ type keptReport struct{ body, refused string }
 type legState struct {
 	status                                                       call.LegStatus
 	reason                                                       call.Reason
+	wakeChannel                                                  call.Channel
 	vendorCallID                                                 string
 	media                                                        call.Media
 	lastSeq                                                      int64
 	handedOver, confirmed, ringing, answered, noWake, ended, due time.Time
+	escalated, rewoken                                           time.Time
 	wakeProcess                                                  uuid.UUID
 	wakeAttempt                                                  int
 }
@@ -58,8 +61,8 @@ type legState struct {
 func (u *underLock) state(i int) legState {
 	l, r := &u.call.Legs[i], &u.rows[i]
 	s := legState{
-		l.Status, l.Reason, l.VendorCallID, l.Media, l.LastSeq,
-		l.HandedOverAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.NoWakeAt, l.EndedAt, r.confirmDueAt, uuid.Nil, r.wakeAttempt,
+		l.Status, l.Reason, l.WakeChannel, l.VendorCallID, l.Media, l.LastSeq,
+		l.HandedOverAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.NoWakeAt, l.EndedAt, r.confirmDueAt, l.EscalatedAt, l.RewokenAt, uuid.Nil, r.wakeAttempt,
 	}
 	if r.wakeProcess != nil {
 		s.wakeProcess = *r.wakeProcess
@@ -106,16 +109,22 @@ func (s *Store) writeSteps(jobs []*job[step, any]) error {
 		for _, u := range calls {
 			u.save()
 		}
+		s.own(w.wakes) // before the commit, as in writeBegins
 		w.queue(b)
 		return nil
 	})
-	if err == nil {
-		w.committed()
-		if len(w.events) > 0 {
-			s.tail.committed()
-		}
+	if err != nil {
+		s.disown(w.wakes)
+		return err
 	}
-	return err
+	w.committed()
+	if len(w.events) > 0 {
+		s.tail.committed()
+	}
+	if len(w.wakes) > 0 {
+		s.config.OnWakes(w.wakes)
+	}
+	return nil
 }
 
 // stepLoad is what a batch of steps has read.
@@ -244,6 +253,7 @@ func (u *underLock) expire() {
 // save adds what the steps changed to the batch's writes.
 func (u *underLock) save() {
 	u.clearConfirmDue()
+	u.handOut()
 	for i := range u.rows {
 		if u.state(i) == u.before[i] {
 			continue
@@ -300,12 +310,13 @@ func (w *writes) queueLegs(b *pgx.Batch) {
 	b.Queue(`UPDATE legs l SET status = q.status, reason = nullif(q.reason, ''), vendor_call_id = nullif(q.vendor_call_id, ''), media = nullif(q.media, ''),
 			last_seq = q.last_seq, wake_process = q.wake_process, wake_attempt = q.wake_attempt, confirm_due_at = q.confirm_due_at,
 			handed_over_at = q.handed_over_at, confirmed_at = q.confirmed_at, ringing_at = q.ringing_at, answered_at = q.answered_at,
-			no_wake_at = q.no_wake_at, ended_at = q.ended_at
+			no_wake_at = q.no_wake_at, ended_at = q.ended_at, wake_channel = nullif(q.wake_channel, ''), escalated_at = q.escalated_at, rewoken_at = q.rewoken_at
 		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::uuid[], $10::integer[],
-			$11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[])
+			$11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
+			$18::text[], $19::timestamptz[], $20::timestamptz[])
 		AS q (app_id, call_id, id, status, reason, vendor_call_id, media, last_seq, wake_process, wake_attempt,
-			confirm_due_at, handed_over_at, confirmed_at, ringing_at, answered_at, no_wake_at, ended_at)
-		WHERE l.app_id = q.app_id AND l.call_id = q.call_id AND l.id = q.id AND l.call_id BETWEEN $18 AND $19`,
+			confirm_due_at, handed_over_at, confirmed_at, ringing_at, answered_at, no_wake_at, ended_at, wake_channel, escalated_at, rewoken_at)
+		WHERE l.app_id = q.app_id AND l.call_id = q.call_id AND l.id = q.id AND l.call_id BETWEEN $21 AND $22`,
 		column(rows, func(r *legWrite) string { return r.appID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.callID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.ID }),
@@ -322,5 +333,8 @@ func (w *writes) queueLegs(b *pgx.Batch) {
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.RingingAt) }),
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.AnsweredAt) }),
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.NoWakeAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.EndedAt) }), low, high)
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.EndedAt) }),
+		column(rows, func(r *legWrite) string { return string(r.WakeChannel) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.EscalatedAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.RewokenAt) }), low, high)
 }

@@ -8,8 +8,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/pushwake/relay/call"
 )
 
 // sweepMost is how many due rows one look takes.
@@ -17,15 +15,17 @@ const sweepMost = 1000
 
 // due is a call, or one leg of it, whose time has come.
 type due struct {
-	AppID  string
-	CallID uuid.UUID
-	LegID  uuid.UUID
+	AppID    string
+	CallID   uuid.UUID
+	LegID    uuid.UUID
+	DeviceID string
 }
 
-// SweepDeadlines ends the calls whose time has come and marks the legs that
-// did not confirm in time; it returns how many it found. Any number of
-// processes may sweep: each change is made under its call's lock, and what is
-// done already stays as it is.
+// SweepDeadlines ends the calls whose time has come, and wakes again or marks
+// the legs that have not confirmed in time; it returns how many it found. The
+// wakes are this process's and go to Config.OnWakes. Any number of processes may
+// sweep: each change is made under its call's lock, and what is done already
+// stays as it is.
 func (s *Store) SweepDeadlines(ctx context.Context) (int, error) {
 	return s.sweep(ctx, FloorID(s.Now().Add(-longestCall-time.Hour)))
 }
@@ -43,29 +43,20 @@ func (s *Store) sweepForgotten(ctx context.Context) error {
 
 func (s *Store) sweep(ctx context.Context, recent uuid.UUID) (int, error) {
 	calls, callsErr := s.query(ctx, `
-		SELECT app_id, id AS call_id, id AS leg_id FROM calls
+		SELECT app_id, id AS call_id, id AS leg_id, '' AS device_id FROM calls
 		WHERE deadline_at <= clock_timestamp() AND id >= $1
 		ORDER BY deadline_at LIMIT $2`, recent, sweepMost)
 	legs, legsErr := s.query(ctx, `
-		SELECT app_id, call_id, id AS leg_id FROM legs
+		SELECT app_id, call_id, id AS leg_id, device_id FROM legs
 		WHERE confirm_due_at <= clock_timestamp() AND call_id >= $1
 		ORDER BY confirm_due_at LIMIT $2`, recent, sweepMost)
-	markErr := eachAtOnce(legs, func(d due) error {
-		_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, apply: func(u *underLock) (any, error) {
-			if row := u.row(d.LegID); row != nil && !row.confirmDueAt.After(u.now) {
-				u.call.MarkNoWake(d.LegID, u.now)
-				row.confirmDueAt = time.Time{}
-			}
-			return nil, nil
-		}})
-		return err
-	})
+	lookErr := eachAtOnce(legs, func(d due) error { return s.lookAgain(ctx, d) })
 	endErr := eachAtOnce(calls, func(d due) error {
 		// The step is to look: a call whose time has come ends before any step.
 		_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, apply: func(*underLock) (any, error) { return nil, nil }})
 		return err
 	})
-	return len(calls) + len(legs), errors.Join(callsErr, legsErr, markErr, endErr)
+	return len(calls) + len(legs), errors.Join(callsErr, legsErr, lookErr, endErr)
 }
 
 func (s *Store) query(ctx context.Context, sql string, args ...any) ([]due, error) {
@@ -91,14 +82,4 @@ func eachAtOnce[T any](things []T, do func(T) error) error {
 		g.Go(func() error { return do(thing) })
 	}
 	return g.Wait()
-}
-
-// clearConfirmDue takes away the due time of legs that confirmed or ended, so
-// that the sweep finds only what is due.
-func (u *underLock) clearConfirmDue() {
-	for i := range u.rows {
-		if l := &u.call.Legs[i]; !u.rows[i].confirmDueAt.IsZero() && l.Status != call.LegHandedOver {
-			u.rows[i].confirmDueAt = time.Time{}
-		}
-	}
 }

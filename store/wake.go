@@ -34,13 +34,16 @@ type Wake struct {
 // machine's clock.
 func newWake(c *call.Call, l *call.Leg, d call.Device, p call.Policy, number int, ringEnd time.Time) Wake {
 	w := Wake{
-		AppID: c.AppID, CallID: c.ID, LegID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Channel: l.Channel,
-		Token: d.Tokens[l.Channel.Token()].Value, BundleID: d.BundleID, Environment: d.Environment, Locale: d.Locale,
+		AppID: c.AppID, CallID: c.ID, LegID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Channel: l.WakeChannel,
+		Token: d.Tokens[l.WakeChannel.Token()].Value, BundleID: d.BundleID, Environment: d.Environment, Locale: d.Locale,
 		Number: number, RingEnd: ringEnd, KeepFor: p.APNsVoIPExpiration,
 		Payload: call.WakePayload{
 			Call: c.ID, Leg: l.ID, Callee: c.Callee.UserID, Presentation: l.Presentation, Media: c.Media,
 			VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, ExpiresAt: c.ExpiresAt, Enterprise: l.Enterprise,
 		},
+	}
+	if !w.Channel.VoIP() { // the system does not know a call that an alert tells of, so the app cannot show it there
+		w.Payload.Presentation = call.Alert
 	}
 	if p.Payload == call.PayloadFull {
 		caller := c.Caller
@@ -124,25 +127,27 @@ func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
 		return false // another process took it over meanwhile
 	}
 	switch {
-	case o.Next == WakeAgain && l.Status == call.LegWaking:
+	case o.Next == WakeAgain && waits(l):
 		row.wakeAttempt++
 		return true
 	case o.Next == WakeAccepted:
-		if u.call.HandOver(l.ID, u.now) && l.Channel.VoIP() {
-			row.confirmDueAt = u.now.Add(call.NoWakeAfter)
-		}
+		u.call.HandOver(l.ID, u.now)
 	case o.Next == WakeGivenUp:
 		u.call.FailWake(l.ID, o.Reason, u.now)
 	}
-	row.wakeProcess = nil
+	u.letGo(l, row)
 	return false
 }
+
+// waits reports whether a leg may have a wake under way: its first one, or a
+// second one while its app has not confirmed.
+func waits(l *call.Leg) bool { return l.Status == call.LegWaking || l.Status == call.LegHandedOver }
 
 // WakeWanted reports whether a wake is still this process's to send: its leg
 // waits for it, and no other process has taken it over.
 func (s *Store) WakeWanted(ctx context.Context, w Wake) (wanted bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM legs
-		WHERE app_id = $1 AND call_id = $2 AND id = $3 AND status = 'waking' AND wake_process = $4 AND wake_attempt = $5)`,
+		WHERE app_id = $1 AND call_id = $2 AND id = $3 AND status IN ('waking', 'handed_over') AND wake_process = $4 AND wake_attempt = $5)`,
 		w.AppID, w.CallID, w.LegID, s.process, w.Number).Scan(&wanted)
 	return wanted, translate(err)
 }
@@ -254,23 +259,23 @@ func (u *underLock) takeOver(s *Store, o orphan) *Wake {
 	}
 	u.writes.attempts = append(u.writes.attempts, attemptWrite{
 		Attempt: Attempt{
-			ID: newID(u.now), Number: row.wakeAttempt, Channel: l.Channel, StartedAt: u.now, FinishedAt: u.now, Outcome: "abandoned", Blame: "us",
+			ID: newID(u.now), Number: row.wakeAttempt, Channel: l.WakeChannel, StartedAt: u.now, FinishedAt: u.now, Outcome: "abandoned", Blame: "us",
 			Message: "its process stopped or fell silent before an outcome was recorded; the vendor may have the message",
 		}, appID: o.AppID, callID: o.CallID, legID: o.LegID, process: o.Owner,
 	})
-	if l.Status != call.LegWaking {
-		row.wakeProcess = nil
+	if !waits(l) {
+		u.letGo(l, row)
 		return nil
 	}
 	d, ok := u.devices[appKey{o.AppID, o.DeviceID}]
 	if !ok || d.UserID != l.UserID {
-		row.wakeProcess = nil
 		u.call.FailWake(l.ID, call.ReasonNoToken, u.now)
+		u.letGo(l, row)
 		return nil
 	}
-	if reason := unusable(d.Tokens[l.Channel.Token()]); reason != "" {
-		row.wakeProcess = nil
+	if reason := unusable(d.Tokens[l.WakeChannel.Token()]); reason != "" {
 		u.call.FailWake(l.ID, reason, u.now)
+		u.letGo(l, row)
 		return nil
 	}
 	row.wakeProcess, row.wakeAttempt = &s.process, row.wakeAttempt+1

@@ -25,6 +25,7 @@ type writes struct {
 	reports    []reportWrite
 	deadTokens []tokenWrite
 	regions    []regionWrite
+	wakes      []Wake   // that begin with the commit, besides those of new calls
 	observed   []func() // what the metrics are told once it is committed
 }
 
@@ -211,13 +212,14 @@ func (w *writes) queueNewLegs(b *pgx.Batch) {
 		return
 	}
 	b.Queue(`INSERT INTO legs (app_id, call_id, id, direction, device_id, user_id, platform, device_type, channel, presentation,
-			status, reason, country, decision, enterprise, last_seq, wake_process, wake_attempt, confirmed_at, ended_at)
+			status, reason, country, decision, enterprise, last_seq, wake_process, wake_attempt, wake_channel, confirmed_at, ended_at)
 		SELECT app_id, call_id, id, direction, device_id, user_id, platform, device_type, nullif(channel, ''), nullif(presentation, ''),
-			status, nullif(reason, ''), nullif(country, ''), decision::json, enterprise, 0, wake_process, wake_attempt, confirmed_at, ended_at
+			status, nullif(reason, ''), nullif(country, ''), decision::json, enterprise, 0, wake_process, wake_attempt, nullif(wake_channel, ''), confirmed_at, ended_at
 		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-			$11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::uuid[], $17::integer[], $18::timestamptz[], $19::timestamptz[])
+			$11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::uuid[], $17::integer[], $18::text[],
+			$19::timestamptz[], $20::timestamptz[])
 		AS q (app_id, call_id, id, direction, device_id, user_id, platform, device_type, channel, presentation,
-			status, reason, country, decision, enterprise, wake_process, wake_attempt, confirmed_at, ended_at)`,
+			status, reason, country, decision, enterprise, wake_process, wake_attempt, wake_channel, confirmed_at, ended_at)`,
 		column(rows, func(r *legWrite) string { return r.appID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.callID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.ID }),
@@ -235,6 +237,7 @@ func (w *writes) queueNewLegs(b *pgx.Batch) {
 		column(rows, func(r *legWrite) bool { return r.Enterprise }),
 		column(rows, func(r *legWrite) *uuid.UUID { return r.wakeProcess }),
 		column(rows, func(r *legWrite) int32 { return int32(r.wakeAttempt) }),
+		column(rows, func(r *legWrite) string { return string(r.WakeChannel) }),
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.ConfirmedAt) }),
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.EndedAt) }))
 }

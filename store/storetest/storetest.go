@@ -214,6 +214,9 @@ var promises = []struct{ what, query string }{
 		WHERE before IS NOT NULL AND before >= call_seq`},
 	{"a wake is owned that nobody wants", `
 		SELECT id FROM legs WHERE wake_process IS NOT NULL AND status = 'skipped'`},
+	{"a leg was woken again that no vendor had accepted, or after its app confirmed", `
+		SELECT id FROM legs WHERE (escalated_at IS NOT NULL OR rewoken_at IS NOT NULL)
+		AND (handed_over_at IS NULL OR least(escalated_at, rewoken_at) < handed_over_at OR greatest(escalated_at, rewoken_at) > confirmed_at)`},
 }
 
 // Broken looks for broken promises in a database and describes each.

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pushwake/relay/call"
+)
+
+// lookAgain does what is due on a leg whose app has not confirmed. The wake that
+// may begin by it is this process's to send.
+func (s *Store) lookAgain(ctx context.Context, d due) error {
+	_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, deviceID: d.DeviceID, apply: func(u *underLock) (any, error) {
+		u.lookAgain(s.process, d)
+		return nil, nil
+	}})
+	return err
+}
+
+// lookAgain is the look under the call's lock: the rules say what is due, and
+// when the next look is.
+func (u *underLock) lookAgain(process uuid.UUID, d due) {
+	l, row := u.call.Leg(d.LegID), u.row(d.LegID)
+	if l == nil || row.confirmDueAt.IsZero() || row.confirmDueAt.After(u.now) {
+		return // the app confirmed, or another process was faster
+	}
+	device := u.devices[appKey{d.AppID, d.DeviceID}].Device
+	if row.wakeProcess == nil && u.call.WakeAgain(l.ID, u.tenant.policy, device, u.tenant.configured, u.now) != "" {
+		row.wakeProcess, row.wakeAttempt = &process, row.wakeAttempt+1
+		u.wakes = append(u.wakes, newWake(&u.call, l, device, u.tenant.policy, row.wakeAttempt, time.Now().Add(u.call.ExpiresAt.Sub(u.now))))
+	}
+	u.call.MarkNoWake(l.ID, u.now)
+	row.confirmDueAt = u.call.NextLook(l.ID, u.tenant.policy, u.now)
+}
+
+// letGo ends a leg's wake, of which a leg has one at a time: what fell due while
+// it was under way is due now.
+func (u *underLock) letGo(l *call.Leg, row *legRow) {
+	row.wakeProcess = nil
+	row.confirmDueAt = u.call.NextLook(l.ID, u.tenant.policy, time.Time{})
+}
+
+// handOut lets the wakes that the steps began be sent, but for those that a later
+// step of the same batch made needless.
+func (u *underLock) handOut() {
+	for _, w := range u.wakes {
+		if l, row := u.call.Leg(w.LegID), u.row(w.LegID); waits(l) {
+			u.writes.wakes = append(u.writes.wakes, w)
+		} else {
+			u.letGo(l, row)
+		}
+	}
+}
+
+// clearConfirmDue takes away the due time of legs that confirmed or ended, so
+// that the sweep finds only what is due.
+func (u *underLock) clearConfirmDue() {
+	for i := range u.rows {
+		if l := &u.call.Legs[i]; !u.rows[i].confirmDueAt.IsZero() && l.Status != call.LegHandedOver {
+			u.rows[i].confirmDueAt = time.Time{}
+		}
+	}
+}
