@@ -47,15 +47,15 @@ func (p Policy) CheckEscalation() error {
 	for _, platform := range slices.Sorted(maps.Keys(p.Escalation)) {
 		reach := platform.Channels()
 		if reach == nil {
-			problems = errors.Join(problems, fmt.Errorf("no push wakes devices of the platform %q", platform))
+			problems = errors.Join(problems, fmt.Errorf("escalation of %q: no push wakes devices of that platform", platform))
 			continue
 		}
 		for i, c := range p.Escalation[platform] {
 			switch {
 			case !slices.Contains(reach, c):
-				problems = errors.Join(problems, fmt.Errorf("%q does not wake devices of %s; what does: %q", c, platform, reach))
+				problems = errors.Join(problems, fmt.Errorf("escalation of %q: %q does not wake such a device; what does: %q", platform, c, reach))
 			case slices.Contains(p.Escalation[platform][:i], c):
-				problems = errors.Join(problems, fmt.Errorf("%q is named twice for %s", c, platform))
+				problems = errors.Join(problems, fmt.Errorf("escalation of %q: %q is named twice", platform, c))
 			}
 		}
 	}

@@ -254,7 +254,7 @@ func TestCheckEscalation(t *testing.T) {
 	err := call.Policy{Escalation: map[call.Platform][]call.Channel{
 		call.HarmonyOS: {call.PushKitVoIP, call.APNsAlert, call.Connection, "sms"}, call.IOS: {call.APNsVoIP, call.APNsVoIP}, call.Android: {call.PushKitVoIP}, "symbian": nil,
 	}}.CheckEscalation()
-	for _, want := range []string{`"apns_alert" does not wake devices of harmonyos`, `"connection" does`, `"sms" does`, `"apns_voip" is named twice for ios`, `"android"`, `"symbian"`} {
+	for _, want := range []string{`"harmonyos": "apns_alert" does not`, `"connection" does not`, `"sms" does not`, `"ios": "apns_voip" is named twice`, `"android": no push`, `"symbian": no push`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}

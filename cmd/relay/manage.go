@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -41,6 +42,8 @@ type appPutCommand struct {
 	MaxCallSeconds int    `default:"14400" help:"When an answered call is ended, at most 86400."`
 	RegionRules    string `help:"A version of the region rules; the latest by default."`
 
+	Escalation map[string]string `placeholder:"PLATFORM=CHANNEL,…" help:"A platform's channels in order: where an app does not confirm, a wake over the channel after its own follows. By default harmonyos=push_kit_voip,push_kit_alert and ios=apns_voip,apns_alert; with no channel, as in ios=, none follows."`
+
 	APNsVoIPExpirationSeconds int `name:"apns-voip-expiration-seconds" default:"0" help:"How long APNs keeps a VoIP push for a phone that it does not reach at once, at most 30; 0 is one try, so that no old call rings later."`
 }
 
@@ -61,7 +64,11 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	if _, ok := call.RulesVersion(c.RegionRules); !ok {
 		problems = errors.Join(problems, fmt.Errorf("there are no region rules %q", c.RegionRules))
 	}
-	if problems != nil {
+	policy := call.Policy{
+		Reject: call.RejectPolicy(c.Reject), Payload: call.PayloadPolicy(c.Payload), MaxDuration: time.Duration(c.MaxCallSeconds) * time.Second, Rules: c.RegionRules,
+		APNsVoIPExpiration: time.Duration(c.APNsVoIPExpirationSeconds) * time.Second, Escalation: c.escalation(),
+	}
+	if problems = errors.Join(problems, policy.CheckEscalation()); problems != nil {
 		return problems
 	}
 	s, err := openStore(ctx, c.database, nil)
@@ -69,10 +76,7 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer s.Close()
-	made, err := s.PutApp(ctx, c.ID, call.Policy{
-		Reject: call.RejectPolicy(c.Reject), Payload: call.PayloadPolicy(c.Payload), MaxDuration: time.Duration(c.MaxCallSeconds) * time.Second, Rules: c.RegionRules,
-		APNsVoIPExpiration: time.Duration(c.APNsVoIPExpirationSeconds) * time.Second,
-	})
+	made, err := s.PutApp(ctx, c.ID, policy)
 	if err != nil {
 		return err
 	}
@@ -82,6 +86,22 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	}
 	_, err = fmt.Fprintf(io.out, "App %s %s. Next: `relay app credential %[1]s push_kit|apns KEYFILE` and `relay key create %[1]s`.\n", c.ID, what)
 	return err
+}
+
+// escalation is the order of channels of each platform: the default, where none
+// was given.
+func (c *appPutCommand) escalation() map[call.Platform][]call.Channel {
+	orders := call.DefaultEscalation()
+	for platform, names := range c.Escalation {
+		order := []call.Channel{}
+		for name := range strings.SplitSeq(names, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				order = append(order, call.Channel(name))
+			}
+		}
+		orders[call.Platform(platform)] = order
+	}
+	return orders
 }
 
 type appListCommand struct{ database }

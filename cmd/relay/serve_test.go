@@ -274,7 +274,8 @@ func TestManagement(t *testing.T) {
 		args []string
 		says []string
 	}{
-		{[]string{"app", "put", "Shop!", "--max-call-seconds", "1", "--region-rules", "none"}, []string{"no id for an app", "--max-call-seconds", "region rules"}},
+		{[]string{"app", "put", "Shop!", "--max-call-seconds", "1", "--region-rules", "none", "--escalation", "harmonyos=push_kit_voip,apns_alert;web=sms", "--escalation", "ios=apns_voip,apns_voip"},
+			[]string{"no id for an app", "--max-call-seconds", "region rules", `"harmonyos": "apns_alert" does not wake`, `"web": no push`, `"apns_voip" is named twice`}},
 		{[]string{"app", "credential", "shop", "push_kit", keyFile}, []string{"relay app put shop"}},
 		{[]string{"key", "create", "shop"}, []string{"relay app put shop"}},
 		{[]string{"key", "create"}, []string{"--admin"}},
@@ -291,7 +292,7 @@ func TestManagement(t *testing.T) {
 	if out := s.must(t, "app", "put", "shop"); !strings.Contains(out, "made") {
 		t.Errorf("app put: %q", out)
 	}
-	if out := s.must(t, "app", "put", "shop", "--reject", "one"); !strings.Contains(out, "changed") {
+	if out := s.must(t, "app", "put", "shop", "--reject", "one", "--escalation", "ios="); !strings.Contains(out, "changed") {
 		t.Errorf("app put again: %q", out)
 	}
 	if out := s.must(t, "app", "credential", "shop", "push_kit", keyFile); !strings.Contains(out, project) {
