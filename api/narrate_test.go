@@ -82,11 +82,26 @@ func (s *story) attempt(device string, o push.Outcome, status int, code string, 
 	l := s.leg(device)
 	s.later(1)
 	s.note(device, store.Entry{Attempt: &store.Attempt{
-		Number: len(s.entries) + 1, Channel: l.Channel, Outcome: string(o), Status: status, Code: code, Reason: r, Message: strings.Join(message, ""),
+		Number: len(s.entries) + 1, Channel: l.WakeChannel, StartedAt: s.now, Outcome: string(o), Status: status, Code: code, Reason: r, Message: strings.Join(message, ""),
 	}})
 	if o == push.Accepted {
 		s.call.HandOver(l.ID, s.now)
 	}
+	return s
+}
+
+// silent lets time pass in which the app does not confirm, and does what is due
+// after it. The ring goes on.
+func (s *story) silent(device string, seconds int) *story {
+	l := s.leg(device)
+	s.call.ExpiresAt = s.later(seconds).Add(time.Minute)
+	d := l.Decision.Device
+	d.Tokens = map[call.TokenName]call.Token{}
+	for _, name := range call.TokenNames {
+		d.Tokens[name] = call.Token{Value: "T", State: call.TokenAlive}
+	}
+	s.call.WakeAgain(l.ID, call.DefaultPolicy(), d, map[call.Channel]bool{call.PushKitVoIP: true, call.PushKitAlert: true, call.APNsAlert: true}, s.now)
+	s.call.MarkNoWake(l.ID, s.now)
 	return s
 }
 
@@ -204,6 +219,22 @@ func TestLegsInWords(t *testing.T) {
 		"no confirm": {
 			tell(t, decisionOn("d1")).attempt("d1", push.Accepted, 200, "80000000", "").expire(),
 			"Push Kit accepted the push for d1, but the app never confirmed that it woke.", "Push Kit 已接受发往设备 d1 的推送，但应用始终没有确认被唤醒。", true,
+		},
+		"escalating": {
+			tell(t, decisionOn("d1")).attempt("d1", push.Accepted, 200, "80000000", "").silent("d1", 8),
+			"Push Kit accepted the push for d1, whose app has not confirmed yet. After 8 seconds without a confirm it was woken over push_kit_alert as well.",
+			"Push Kit 已接受发往设备 d1 的推送，应用尚未确认。8 秒未确认后，又通过 push_kit_alert 唤醒。", false,
+		},
+		"escalated in vain": {
+			tell(t, decisionOn("d1", over(call.APNsVoIP, call.CallKit))).attempt("d1", push.Accepted, 200, "", "").silent("d1", 9).attempt("d1", push.Accepted, 200, "", "").silent("d1", 10).expire(),
+			"APNs accepted the push for d1, but the app never confirmed that it woke. After 9 seconds without a confirm it was woken over apns_alert as well: APNs accepted the push (HTTP 200).",
+			"APNs 已接受发往设备 d1 的推送，但应用始终没有确认被唤醒。9 秒未确认后，又通过 apns_alert 唤醒：APNs 已接受推送（HTTP 200）。", true,
+		},
+		"woken once more": {
+			tell(t, decisionOn("d1")).attempt("d1", push.Accepted, 200, "80000000", "").silent("d1", 8).attempt("d1", push.Refused, 400, "80300007/noRight", call.ReasonVendorRefused).
+				silent("d1", 52).attempt("d1", push.Accepted, 200, "80000000", ""),
+			"Push Kit accepted the push for d1, whose app has not confirmed within 15 seconds. It may still wake. After 8 seconds without a confirm it was woken over push_kit_alert as well: Push Kit refused the push (HTTP 400, 80300007/noRight). After 61 seconds another VoIP push followed, since Push Kit keeps none for longer: Push Kit accepted the push (HTTP 200, 80000000).",
+			"Push Kit 已接受发往设备 d1 的推送，但应用 15 秒内未确认，之后仍可能唤醒。8 秒未确认后，又通过 push_kit_alert 唤醒：Push Kit 拒绝了推送（HTTP 400, 80300007/noRight）。61 秒后再次发送了 VoIP 消息，因为 Push Kit 不再保留前一条：Push Kit 已接受推送（HTTP 200, 80000000）。", true,
 		},
 		"nobody taps": {
 			tell(t, decisionOn("d1", over(call.APNsAlert, call.Alert))).attempt("d1", push.Accepted, 200, "", "").expire(),

@@ -118,6 +118,8 @@ type legJSON struct {
 	RingingAt    moment             `json:"ringing_at"`
 	AnsweredAt   moment             `json:"answered_at"`
 	NoWakeAt     moment             `json:"no_wake_at"`
+	EscalatedAt  moment             `json:"escalated_at"`
+	RewokenAt    moment             `json:"rewoken_at"`
 	EndedAt      moment             `json:"ended_at"`
 }
 
@@ -139,7 +141,8 @@ func renderLeg(l call.Leg) legJSON {
 	return legJSON{
 		ID: l.ID, DeviceID: l.DeviceID, Platform: l.Platform, DeviceType: l.DeviceType, Channel: orNull(l.Channel), Presentation: orNull(l.Presentation),
 		Status: l.Status, Reason: orNull(l.Reason), Media: orNull(l.Media), HandedOverAt: moment(l.HandedOverAt), ConfirmedAt: moment(l.ConfirmedAt),
-		RingingAt: moment(l.RingingAt), AnsweredAt: moment(l.AnsweredAt), NoWakeAt: moment(l.NoWakeAt), EndedAt: moment(l.EndedAt),
+		RingingAt: moment(l.RingingAt), AnsweredAt: moment(l.AnsweredAt), NoWakeAt: moment(l.NoWakeAt),
+		EscalatedAt: moment(l.EscalatedAt), RewokenAt: moment(l.RewokenAt), EndedAt: moment(l.EndedAt),
 	}
 }
 

@@ -144,7 +144,7 @@ func (r *rig) whileWritten(do func()) {
 // doesNotRing has one call for each way in which a device may fail to.
 func (r *rig) doesNotRing() {
 	invite := func(user string) string {
-		return r.ask(r.backend, "POST", "/v1/calls", `{"callee": {"user_id": "`+user+`"}, "caller": {"user_id": "u1", "name": "Li Na"}, "media": "voice"}`).want(201).text("id")
+		return r.ask(r.backend, "POST", "/v1/calls", `{"callee": {"user_id": "`+user+`"}, "caller": {"user_id": "u1", "name": "Li Na"}, "media": "voice", "ring_timeout_seconds": 120}`).want(201).text("id")
 	}
 	r.show("unreachable").ask(r.backend, "POST", "/v1/calls", `{"callee": {"user_id": "u9"}, "caller": {"user_id": "u1"}, "media": "voice"}`).want(201).has("unreachable", "end_reason")
 
@@ -153,11 +153,21 @@ func (r *rig) doesNotRing() {
 	r.handedOver(id, secondToken)
 	r.ask(r.jwt("u3", "phone-3"), "POST", "/v1/device/calls/"+id+"/reports", fmt.Sprintf(
 		`{"seq": 1, "event": "not_reported", "at": "%s", "vendor_call_id": "vc-11", "error_reason": "invalid_call", "error_code": 1007200001, "failure_cause": "other"}`, now())).want(200)
-	storetest.Exec(r.t, r.db, `UPDATE legs SET handed_over_at = handed_over_at - interval '15 s', confirm_due_at = confirm_due_at - interval '15 s'
-		WHERE confirm_due_at IS NOT NULL`)
-	eventually(r.t, "the mark", func() bool {
-		return r.ask(r.backend, "GET", "/v1/calls/"+id, nil).want(200).get("legs", 1, "no_wake_at") != nil
-	})
+	pass := func(seconds int) {
+		storetest.Exec(r.t, r.db, fmt.Sprintf(`WITH by AS (SELECT interval '%d s' AS by), leg AS (
+				UPDATE legs SET handed_over_at = handed_over_at - by, confirm_due_at = confirm_due_at - by, escalated_at = escalated_at - by, no_wake_at = no_wake_at - by
+				FROM by WHERE confirm_due_at IS NOT NULL RETURNING call_id)
+			UPDATE calls SET created_at = created_at - by, expires_at = expires_at - by, deadline_at = deadline_at - by FROM by, leg WHERE id = call_id`, seconds))
+	}
+	for _, moment := range []struct {
+		seconds int
+		told    string
+	}{{8, "over push_kit_alert as well: Push Kit accepted"}, {7, "not confirmed within 15 seconds"}, {45, "another VoIP push followed, since Push Kit keeps none for longer: Push Kit accepted"}} {
+		pass(moment.seconds)
+		eventually(r.t, moment.told, func() bool {
+			return strings.Contains(r.ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200).text("legs", 1, "text"), moment.told)
+		})
+	}
 	r.show("canceled").ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200).has("no_wake", "legs", 1, "status")
 	r.ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
 

@@ -20,13 +20,12 @@ func (n *narrator) leg(l *call.Leg) call.Explanation {
 		return call.Explanation{Meaning: call.Say("%s is being woken over %s.", "正在唤醒设备 %s（%s）。").With(device, l.Channel)}
 	case call.LegHandedOver:
 		if l.NoWakeAt.IsZero() {
-			return call.Explanation{Meaning: call.Say("%s accepted the push for %s, whose app has not confirmed yet.", "%s 已接受发往设备 %s 的推送，应用尚未确认。").With(vendorOf(l.Channel), device)}
+			said := call.Say("%s accepted the push for %s, whose app has not confirmed yet.", "%s 已接受发往设备 %s 的推送，应用尚未确认。").With(vendorOf(l.Channel), device)
+			return call.Explanation{Meaning: said.Then(n.again(l))}
 		}
-		return call.Explanation{
-			Meaning: call.Say("%s accepted the push for %s, whose app has not confirmed within %d seconds. It may still wake.", "%s 已接受发往设备 %s 的推送，但应用 %d 秒内未确认，之后仍可能唤醒。").
-				With(vendorOf(l.Channel), device, int(call.NoWakeAfter.Seconds())),
-			Advice: l.Channel.Unconfirmed(),
-		}
+		said := call.Say("%s accepted the push for %s, whose app has not confirmed within %d seconds. It may still wake.", "%s 已接受发往设备 %s 的推送，但应用 %d 秒内未确认，之后仍可能唤醒。").
+			With(vendorOf(l.Channel), device, int(call.NoWakeAfter.Seconds()))
+		return call.Explanation{Meaning: said.Then(n.again(l)), Advice: l.Channel.Unconfirmed()}
 	case call.LegMissed, call.LegNoWake, call.LegCanceled, call.LegAnsweredElsewhere, call.LegDeclinedElsewhere:
 		if l.RingingAt.IsZero() {
 			return n.silent(l)
@@ -75,10 +74,8 @@ func (n *narrator) silent(l *call.Leg) call.Explanation {
 	case !l.ConfirmedAt.IsZero():
 		said = call.Explanation{Meaning: call.Say("%s woke and was told to ring, but never reported that it rings.", "设备 %s 已唤醒并被告知振铃，但从未上报振铃。").With(device), Advice: adviceShow}
 	case !l.HandedOverAt.IsZero() && l.Channel.VoIP():
-		said = call.Explanation{
-			Meaning: call.Say("%s accepted the push for %s, but the app never confirmed that it woke.", "%s 已接受发往设备 %s 的推送，但应用始终没有确认被唤醒。").With(vendorOf(l.Channel), device),
-			Advice:  l.Channel.Unconfirmed(),
-		}
+		never := call.Say("%s accepted the push for %s, but the app never confirmed that it woke.", "%s 已接受发往设备 %s 的推送，但应用始终没有确认被唤醒。").With(vendorOf(l.Channel), device)
+		said = call.Explanation{Meaning: never.Then(n.again(l)), Advice: l.Channel.Unconfirmed()}
 	case !l.HandedOverAt.IsZero():
 		said = call.Explanation{
 			Meaning: call.Say("%s accepted the notification for %s, but nobody opened it: its app never confirmed.", "%s 已接受发往设备 %s 的通知，但没有人打开，应用始终没有确认。").With(vendorOf(l.Channel), device),

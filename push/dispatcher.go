@@ -42,7 +42,7 @@ func (c *Config) setDefaults() {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.AttemptTimeout, 3 * time.Second}, {&c.Margin, 3 * time.Second}, {&c.Recheck, 5 * time.Second}, {&c.Drain, 10 * time.Second}} {
+	}{{&c.AttemptTimeout, 3 * time.Second}, {&c.Margin, call.WakeMargin}, {&c.Recheck, 5 * time.Second}, {&c.Drain, 10 * time.Second}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
