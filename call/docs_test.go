@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -87,7 +88,7 @@ func next[T ~string](all []T, from T, can func(T) bool) string {
 func TestStatesPage(t *testing.T) {
 	t.Parallel()
 	want := map[string][][]string{}
-	free := map[string][]int{"### Call status": {1}, "### Leg status": {2}}
+	free := map[string][]int{"### Call status": {1}, "### Leg status": {2}, "### Without a confirm": {1}}
 	add := func(heading string, row ...string) { want[heading] = append(want[heading], row) }
 	for _, s := range call.Statuses {
 		state, _ := s.HarmonyState()
@@ -105,6 +106,12 @@ func TestStatesPage(t *testing.T) {
 		state, _ := s.HarmonyState()
 		open := map[bool]string{true: "yes", false: "no"}[s.Open()]
 		add("### Leg status", cell(s), open, next(call.LegStatuses, s, s.CanBecome), cell(state.Name), cell(s.SIPReason()))
+	}
+	for _, r := range []struct {
+		after time.Duration
+		tells string
+	}{{call.EscalateAfter, "escalated_at"}, {call.NoWakeAfter, "no_wake_at"}, {call.RewakeAfter, "rewoken_at"}} {
+		add("### Without a confirm", fmt.Sprintf("%d s", int(r.after.Seconds())), cell(r.tells))
 	}
 	number := func(e call.HarmonyEnum) string { return fmt.Sprint(e.Value) }
 	for _, r := range call.HarmonyStates {

@@ -171,13 +171,21 @@ func (r *rig) process(changes ...func(*settings)) *process {
 	return p
 }
 
-// install makes an app with a fresh credential; its project has its name.
+// install makes an app with a fresh credential; its project has its name. Its
+// wakes are not escalated, however long a test takes.
 func (r *rig) install(p *process, appID string) {
 	r.t.Helper()
-	if _, err := p.PutApp(r.t.Context(), appID, call.DefaultPolicy()); err != nil {
-		r.t.Fatal(err)
-	}
+	policy := call.DefaultPolicy()
+	policy.Escalation = map[call.Platform][]call.Channel{call.HarmonyOS: {}}
+	p.put(appID, policy)
 	r.credential(p, appID)
+}
+
+func (p *process) put(appID string, policy call.Policy) {
+	p.t.Helper()
+	if _, err := p.PutApp(p.t.Context(), appID, policy); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (r *rig) credential(p *process, appID string) {

@@ -9,7 +9,7 @@
 //
 //	ConfirmLeg, ReportLeg ─┐
 //	CancelCall, EndCall  ──┼─► step lane ─► one batch ─► calls, legs, reports, confirms, attempts, events
-//	FinishAttempt, sweeps ─┘    locks: calls
+//	FinishAttempt, sweeps ─┘    locks: calls     └─► second wakes ─► Config.OnWakes
 //
 //	a commit here, a NOTIFY of another process, the clock ─► tail ─► Watch, Feed
 //

@@ -53,6 +53,8 @@ func TestBroken(t *testing.T) {
 		{"over its limit", `INSERT INTO legs SELECT app_id, call_id, gen_random_uuid(), direction, device_id, user_id, platform, device_type, channel, presentation, status, reason, country,
 			decision, enterprise, vendor_call_id, media, last_seq, wake_process, wake_attempt FROM legs WHERE direction = 'outgoing'`},
 		{"out of order in the log", `UPDATE events SET seq = 0 WHERE call_seq = 2 AND call_id = (` + ended + `); UPDATE events SET xid = '9' WHERE call_id = (` + ended + `)`},
+		{"woken again that no vendor had accepted", `UPDATE legs SET escalated_at = now() WHERE status = 'waking'`},
+		{"or after its app confirmed", `UPDATE legs SET handed_over_at = confirmed_at, rewoken_at = confirmed_at + interval '1 s' WHERE status = 'active'`},
 		{"a wake is owned that nobody wants", `UPDATE legs SET wake_process = gen_random_uuid() WHERE status = 'skipped'`},
 	} {
 		found[tc.what] = true
