@@ -315,7 +315,7 @@ func TestEscalatorDies(t *testing.T) {
 	if len(box.all()) != 2 {
 		t.Fatalf("%d wakes, want 2", len(box.all()))
 	}
-	phone(t, r.Store, "u3", "moved") // the install changed accounts meanwhile
+	r.exec(t, `UPDATE devices SET user_id = 'u3' WHERE device_id = 'moved'`) // the install changed accounts, and its process died before it let the legs go
 	silence(t, r, dying)
 	if n, err := r.TakeOver(t.Context()); n != 1 || err != nil {
 		t.Fatalf("took %d, %v; want 1", n, err)
@@ -408,12 +408,9 @@ func TestNotEscalated(t *testing.T) {
 			r.exec(t, `UPDATE device_tokens SET state = 'dead' WHERE name = 'apns_alert'`)
 		},
 		"no credential": func(t *testing.T, r *rig) { r.exec(t, `DELETE FROM credentials WHERE vendor = 'apns'`) },
-		"other user":    func(t *testing.T, r *rig) { iPhone(t, r.Store, "u3", "d1") },
-		"deleted": func(t *testing.T, r *rig) {
-			if err := r.DeleteDevice(t.Context(), app, "d1", ""); err != nil {
-				t.Fatal(err)
-			}
-		},
+		// As where the process died before it let the legs go.
+		"other user": func(t *testing.T, r *rig) { r.exec(t, `UPDATE devices SET user_id = 'u3'`) },
+		"deleted":    func(t *testing.T, r *rig) { r.exec(t, `UPDATE devices SET deleted_at = clock_timestamp()`) },
 		"policy": func(t *testing.T, r *rig) {
 			makeApp(t, r.Store, app, func(p *call.Policy) { p.Escalation = map[call.Platform][]call.Channel{call.IOS: {}} })
 		},
