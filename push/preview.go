@@ -3,6 +3,7 @@ package push
 import (
 	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/pushwake/relay/store"
 )
@@ -34,7 +35,7 @@ type Previewer interface {
 //
 // Errors: store.ErrNotFound where the app has no credential, *UnusableError
 // where it has a bad one, *UnbuiltError where the vendor has no form for the
-// wake; store.ErrUnavailable.
+// wake, or its token cannot be minted; store.ErrUnavailable.
 func (d *Dispatcher) Preview(ctx context.Context, w store.Wake) (Request, error) {
 	l, err := d.lanes.of(ctx, laneOf(w))
 	if err != nil {
@@ -42,7 +43,7 @@ func (d *Dispatcher) Preview(ctx context.Context, w store.Wake) (Request, error)
 	}
 	token, err := d.config.WakeToken(w)
 	if err != nil {
-		return Request{}, err
+		return Request{}, &UnbuiltError{fmt.Errorf("the wake's token could not be minted: %w", err)}
 	}
 	r, err := l.sender.Preview(message(w, d.config.Store.NewAttemptID(), token, d.config.Store.Now()))
 	if err != nil {

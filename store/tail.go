@@ -67,11 +67,16 @@ func (s *Store) follow(ctx context.Context) error {
 	defer poll.Stop()
 	failed := false
 	for {
+		looked := time.Now()
 		err := s.readTail(ctx)
 		if err != nil && ctx.Err() == nil && !failed {
 			s.log.Warn("the event log cannot be read", "error", err)
 		}
 		failed = err != nil
+		// Of what comes in quick succession one look sees much.
+		if !sleep(ctx, lookEvery-time.Since(looked)) {
+			return nil
+		}
 		wake := s.tail.woken
 		if failed || s.tail.idle() {
 			wake = nil // not before the next tick
@@ -84,6 +89,9 @@ func (s *Store) follow(ctx context.Context) error {
 		}
 	}
 }
+
+// lookEvery is the least time between two looks.
+const lookEvery = 5 * time.Millisecond
 
 // changed is a call that a transaction changed, and whose it is.
 type changed struct {

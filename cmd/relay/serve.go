@@ -18,6 +18,7 @@ type serveCommand struct {
 	Addr           string   `env:"RELAY_ADDR" default:":8080" help:"Address to listen on."`
 	Migrate        bool     `env:"RELAY_MIGRATE" help:"Bring the schema up to date first, instead of refusing to start on an old one."`
 	MaxConns       int      `env:"RELAY_MAX_CONNS" default:"16" help:"Connections to the database at most."`
+	NoListen       bool     `env:"RELAY_NO_LISTEN" help:"Look for other processes' changes by polling alone, behind a pooler that does not pass LISTEN on."`
 	TrustedProxies []string `env:"RELAY_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For names the client, e.g. 10.0.0.0/8." placeholder:"CIDR"`
 }
 
@@ -51,7 +52,7 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	s, err := newService(ctx, serviceConfig{
-		databaseURL: url, maxConns: c.MaxConns, masterKeys: keys, addr: c.Addr, pushKitURL: c.PushKitURL, apns: apnsPools, trustedProxies: proxies, logger: logger,
+		databaseURL: url, maxConns: c.MaxConns, noListen: c.NoListen, masterKeys: keys, addr: c.Addr, pushKitURL: c.PushKitURL, apns: apnsPools, trustedProxies: proxies, logger: logger,
 	})
 	if err != nil {
 		return err

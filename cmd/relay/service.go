@@ -35,6 +35,7 @@ const drainWakes = 3 * time.Second
 type serviceConfig struct {
 	databaseURL    string
 	maxConns       int
+	noListen       bool
 	masterKeys     [][]byte
 	addr           string
 	pushKitURL     string
@@ -71,7 +72,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	// The two know each other: the store hands wakes out, the dispatcher reports
 	// back. The store hands out none before its first call or run.
 	s.store, err = store.Open(ctx, store.Config{
-		URL: c.databaseURL, MaxConns: c.maxConns, MasterKeys: c.masterKeys, Logger: c.logger, Registerer: registry,
+		URL: c.databaseURL, MaxConns: c.maxConns, NoListen: c.noListen, MasterKeys: c.masterKeys, Logger: c.logger, Registerer: registry,
 		OnWakes: func(w []store.Wake) { s.dispatcher.Enqueue(w) },
 		Full:    func() bool { return s.dispatcher.Full() },
 	})
