@@ -173,3 +173,61 @@ func TestDiagrams(t *testing.T) {
 		}
 	}
 }
+
+// guideWords are the words of ours and of HarmonyOS in the apps' guides, by how
+// they stand there.
+var guideWords = []struct {
+	form  *regexp.Regexp
+	known func(string) bool
+}{
+	{regexp.MustCompile(`\bVOIP_CALL_STATE_[A-Z]+\b`), func(w string) bool {
+		return slices.ContainsFunc(call.HarmonyStates, func(e call.HarmonyState) bool { return e.Name == w })
+	}},
+	{regexp.MustCompile(`\bVOIP_CALL_EVENT_[A-Z_]+\b`), func(w string) bool {
+		return slices.ContainsFunc(call.HarmonyUIEvents, func(e call.HarmonyUIEvent) bool { return e.Name == w })
+	}},
+	{regexp.MustCompile(`\bAUDIO_EVENT_[A-Z]+\b`), func(w string) bool {
+		return slices.ContainsFunc(call.HarmonyAudioEvents, func(e call.HarmonyAudioEvent) bool { return e.Name == w })
+	}},
+	{regexp.MustCompile(`\bErrorReason\.([A-Z_]+)\b`), func(w string) bool {
+		return slices.ContainsFunc(call.HarmonyErrorReasons, func(e call.HarmonyErrorReason) bool { return e.Name == w })
+	}},
+	{regexp.MustCompile(`\bVoipCallFailureCause\.([A-Z_]+)\b`), func(w string) bool {
+		return slices.ContainsFunc(call.HarmonyFailureCauses, func(e call.HarmonyFailureCause) bool { return e.Name == w })
+	}},
+	{regexp.MustCompile(`event: '([a-z_]+)'|Report\("([a-z_]+)"`), known(call.ReportEvents)},
+	{regexp.MustCompile(`error_reason: '([a-z_]+)'`), known(call.ErrorReasons)},
+	{regexp.MustCompile(`failure_cause: '([a-z_]+)'|failureCause: "([a-z_]+)"`), known(call.FailureCauses)},
+	{regexp.MustCompile(`leg\.status === '([a-z_]+)'`), known(call.LegStatuses)},
+}
+
+func known[T ~string](all []T) func(string) bool {
+	return func(w string) bool { return slices.Contains(all, T(w)) }
+}
+
+// TestGuides holds the words of the apps' guides to those that exist.
+func TestGuides(t *testing.T) {
+	t.Parallel()
+	seen := map[int]bool{}
+	for _, page := range []string{"../docs/harmonyos.md", "../docs/ios.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, words := range guideWords {
+			for _, m := range words.form.FindAllStringSubmatch(string(text), -1) {
+				seen[i] = true
+				word := strings.Join(m[1:], "")
+				if word == "" {
+					word = m[0]
+				}
+				if !words.known(word) {
+					t.Errorf("%s: there is no %s", page, word)
+				}
+			}
+		}
+	}
+	if len(seen) != len(guideWords) {
+		t.Errorf("only the forms %v were found", seen)
+	}
+}
