@@ -233,7 +233,7 @@ Invite %[3]s to a call, then see why each device rang or not:
 
   curl -s %[1]s/v1/calls/ID/timeline -H 'Authorization: Bearer %[2]s'
 
-For the commands of the README:
+For the commands of the README and of docs/backend.md:
 
   export URL='%[1]s' KEY='%[2]s' ADMIN_KEY='%[5]s' PUSHKIT_SIM='%[6]s' APNS_SIM='%[7]s' DATABASE_URL='%[8]s'
 
