@@ -99,6 +99,7 @@ type Leg struct {
 	LastSeq      int64  // highest report number seen
 
 	HandedOverAt time.Time
+	AlertedAt    time.Time // when a vendor accepted a notification of the call that it would take back
 	ConfirmedAt  time.Time
 	RingingAt    time.Time
 	AnsweredAt   time.Time

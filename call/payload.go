@@ -22,6 +22,7 @@ var PayloadPolicies = []PayloadPolicy{PayloadFull, PayloadMinimal}
 
 // WakePayload is what a wake tells the app.
 type WakePayload struct {
+	Purpose      Purpose // of a notice; a ring needs none
 	Call, Leg    uuid.UUID
 	Token        string // speaks for this leg only
 	Callee       string
@@ -45,6 +46,7 @@ const payloadVersion = 1
 // from it, and in which order, is a rule of the call.
 type wakeJSON struct {
 	Version      int          `json:"v"`
+	Purpose      Purpose      `json:"purpose,omitempty"`
 	Call         uuid.UUID    `json:"call"`
 	Leg          uuid.UUID    `json:"leg"`
 	Token        string       `json:"token"`
@@ -79,7 +81,7 @@ type enterpriseJSON struct {
 // at a rune; never an id.
 func (p WakePayload) Encode(fits func([]byte) bool) ([]byte, error) {
 	w := wakeJSON{
-		Version: payloadVersion, Call: p.Call, Leg: p.Leg, Token: p.Token, Callee: p.Callee, Presentation: p.Presentation, Media: p.Media,
+		Version: payloadVersion, Purpose: p.Purpose, Call: p.Call, Leg: p.Leg, Token: p.Token, Callee: p.Callee, Presentation: p.Presentation, Media: p.Media,
 		VoiceAnswer: p.VoiceAnswer, Conference: p.Conference, SentAt: p.SentAt.UnixMilli(), ExpiresAt: p.ExpiresAt.UnixMilli(),
 		ExpiresInMS: max(0, p.ExpiresAt.Sub(p.SentAt).Milliseconds()),
 	}

@@ -19,6 +19,8 @@ type Policy struct {
 	// the app does not confirm, one over the channel after the leg's own follows. An
 	// empty order leaves that out.
 	Escalation map[Platform][]Channel
+
+	NoticeTexts map[string]NoticeText // of missed calls' notices, by locale; see MissedText
 }
 
 // MaxAPNsVoIPExpiration bounds APNsVoIPExpiration.

@@ -30,13 +30,27 @@ type policyRecord struct {
 	APNsVoIPExpirationSeconds int `json:"apns_voip_expiration_seconds,omitempty"`
 
 	Escalation map[call.Platform][]call.Channel `json:"escalation,omitempty"` // a platform that it does not name has the default
+
+	NoticeTexts map[string]noticeTextRecord `json:"notice_texts,omitempty"` // by locale
+}
+
+type noticeTextRecord struct {
+	Voice string `json:"voice,omitempty"`
+	Video string `json:"video,omitempty"`
 }
 
 func recordPolicy(p call.Policy) policyRecord {
-	return policyRecord{
+	r := policyRecord{
 		Reject: p.Reject, Payload: p.Payload, MaxCallSeconds: int(p.MaxDuration / time.Second), RegionRules: p.Rules,
 		APNsVoIPExpirationSeconds: int(p.APNsVoIPExpiration / time.Second), Escalation: p.Escalation,
 	}
+	for locale, text := range p.NoticeTexts {
+		if r.NoticeTexts == nil {
+			r.NoticeTexts = map[string]noticeTextRecord{}
+		}
+		r.NoticeTexts[locale] = noticeTextRecord(text)
+	}
+	return r
 }
 
 func readPolicy(b []byte) (call.Policy, error) {
@@ -44,10 +58,17 @@ func readPolicy(b []byte) (call.Policy, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return call.Policy{}, err
 	}
-	return call.Policy{
+	p := call.Policy{
 		Reject: r.Reject, Payload: r.Payload, MaxDuration: time.Duration(r.MaxCallSeconds) * time.Second, Rules: r.RegionRules,
 		APNsVoIPExpiration: time.Duration(r.APNsVoIPExpirationSeconds) * time.Second, Escalation: r.Escalation,
-	}, nil
+	}
+	for locale, text := range r.NoticeTexts {
+		if p.NoticeTexts == nil {
+			p.NoticeTexts = map[string]call.NoticeText{}
+		}
+		p.NoticeTexts[locale] = call.NoticeText(text)
+	}
+	return p, nil
 }
 
 // channelsOf is the channels that credentials with these vendors open.

@@ -101,7 +101,9 @@ func TestApps(t *testing.T) {
 		t.Errorf("an app that sets nothing: %+v, %v", a, err)
 	}
 	own := call.Policy{Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", APNsVoIPExpiration: 10 * time.Second,
-		Escalation: map[call.Platform][]call.Channel{call.HarmonyOS: {}, call.IOS: {call.APNsVoIP}}}
+		Escalation:  map[call.Platform][]call.Channel{call.HarmonyOS: {}, call.IOS: {call.APNsVoIP}},
+		NoticeTexts: map[string]call.NoticeText{"zh-CN": {Voice: "您有未接来电"}, "en": {Voice: "You missed a call", Video: "You missed a video call"}},
+	}
 	if made, err := r.other.PutApp(t.Context(), "a", own); err != nil || made {
 		t.Errorf("a known app: %v, %v", made, err)
 	}

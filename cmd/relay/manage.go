@@ -45,6 +45,9 @@ type appPutCommand struct {
 	Escalation map[string]string `placeholder:"PLATFORM=CHANNEL,…" help:"A platform's channels in order: where an app does not confirm, a wake over the channel after its own follows. By default harmonyos=push_kit_voip,push_kit_alert and ios=apns_voip,apns_alert; with no channel, as in ios=, none follows."`
 
 	APNsVoIPExpirationSeconds int `name:"apns-voip-expiration-seconds" default:"0" help:"How long APNs keeps a VoIP push for a phone that it does not reach at once, at most 30; 0 is one try, so that no old call rings later."`
+
+	NoticeVoice map[string]string `name:"notice-voice" mapsep:"none" placeholder:"LOCALE=TEXT" help:"What the notice of a missed voice call says to devices of a locale, such as zh-CN or zh; may be given for several. Others get English or Chinese of relay's own."`
+	NoticeVideo map[string]string `name:"notice-video" mapsep:"none" placeholder:"LOCALE=TEXT" help:"The same of a missed video call."`
 }
 
 var goodAppID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
@@ -64,11 +67,12 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	if _, ok := call.RulesVersion(c.RegionRules); !ok {
 		problems = errors.Join(problems, fmt.Errorf("there are no region rules %q", c.RegionRules))
 	}
+	notices, err := c.noticeTexts()
 	policy := call.Policy{
 		Reject: call.RejectPolicy(c.Reject), Payload: call.PayloadPolicy(c.Payload), MaxDuration: time.Duration(c.MaxCallSeconds) * time.Second, Rules: c.RegionRules,
-		APNsVoIPExpiration: time.Duration(c.APNsVoIPExpirationSeconds) * time.Second, Escalation: c.escalation(),
+		APNsVoIPExpiration: time.Duration(c.APNsVoIPExpirationSeconds) * time.Second, Escalation: c.escalation(), NoticeTexts: notices,
 	}
-	if problems = errors.Join(problems, policy.CheckEscalation()); problems != nil {
+	if problems = errors.Join(problems, policy.CheckEscalation(), err); problems != nil {
 		return problems
 	}
 	s, err := openStore(ctx, c.database, nil)
@@ -102,6 +106,32 @@ func (c *appPutCommand) escalation() map[call.Platform][]call.Channel {
 		orders[call.Platform(platform)] = order
 	}
 	return orders
+}
+
+var goodLocale = regexp.MustCompile(`^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$`)
+
+// noticeTexts checks what the notices of missed calls are to say.
+func (c *appPutCommand) noticeTexts() (map[string]call.NoticeText, error) {
+	var problems error
+	texts := map[string]call.NoticeText{}
+	put := func(flag, locale, text string, change func(*call.NoticeText)) {
+		switch {
+		case !goodLocale.MatchString(locale):
+			problems = errors.Join(problems, fmt.Errorf("%s: %q is no locale, such as zh-CN or zh", flag, locale))
+		case strings.TrimSpace(text) == "" || len(text) > call.MaxNoticeText:
+			problems = errors.Join(problems, fmt.Errorf("%s: the text for %s must have 1 to %d bytes", flag, locale, call.MaxNoticeText))
+		}
+		t := texts[locale]
+		change(&t)
+		texts[locale] = t
+	}
+	for locale, text := range c.NoticeVoice {
+		put("--notice-voice", locale, text, func(t *call.NoticeText) { t.Voice = text })
+	}
+	for locale, text := range c.NoticeVideo {
+		put("--notice-video", locale, text, func(t *call.NoticeText) { t.Video = text })
+	}
+	return texts, problems
 }
 
 type appListCommand struct{ database }
