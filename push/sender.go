@@ -18,12 +18,16 @@ import (
 // that is an io.Closer is closed when another credential took its place.
 type Sender interface {
 	Send(ctx context.Context, m Message) Answer
+	// Serves reports whether the vendor, with this credential, has a way to send
+	// what a purpose asks for.
+	Serves(call.Purpose) bool
 	Previewer
 }
 
-// Message is one wake, ready to be put into a vendor's words.
+// Message is one wake or notice, ready to be put into a vendor's words.
 type Message struct {
-	Attempt     uuid.UUID // the vendor's message id: Push Kit's biTag, APNs's apns-id
+	Attempt     uuid.UUID    // the vendor's message id: Push Kit's biTag, APNs's apns-id
+	Purpose     call.Purpose // "" is a ring
 	Channel     call.Channel
 	Token       string
 	BundleID    string
@@ -32,6 +36,7 @@ type Message struct {
 	Payload     call.WakePayload
 	RingLeft    time.Duration // until the call is missed
 	KeepFor     time.Duration // of APNs VoIP: how long the vendor may keep it; 0 is one try
+	Text        string        // body of a missed call's notice, where the app has words of its own
 }
 
 // Outcome is what one request came to: a closed set, used in the timeline and

@@ -31,14 +31,26 @@ var (
 	alertTitle = call.Say("Incoming call", "来电") // where the caller has no name, or it may not travel
 	alertVoice = call.Say("Incoming voice call", "语音来电")
 	alertVideo = call.Say("Incoming video call", "视频来电")
+
+	missedTitle = call.Say("Missed call", "未接来电")
+	missedVoice = call.Say("Missed voice call", "未接语音来电")
+	missedVideo = call.Say("Missed video call", "未接视频来电")
 )
 
-// AlertTextOf chooses the words by the device's locale.
+// AlertTextOf chooses the words by the device's locale, but for those that an
+// app has of its own.
 func AlertTextOf(m Message) AlertText {
+	title, voice, video := alertTitle, alertVoice, alertVideo
+	if m.Purpose == call.PurposeMissedCall {
+		title, voice, video = missedTitle, missedVoice, missedVideo
+	}
 	l := call.LanguageOf(m.Locale)
-	text := AlertText{Titles: []string{alertTitle.In(l)}, Body: alertVoice.In(l)}
+	text := AlertText{Titles: []string{title.In(l)}, Body: voice.In(l)}
 	if m.Payload.Media == call.Video {
-		text.Body = alertVideo.In(l)
+		text.Body = video.In(l)
+	}
+	if own := oneLine(m.Text, call.MaxNoticeText); own != "" {
+		text.Body = own
 	}
 	if c := m.Payload.Caller; c != nil {
 		if name := oneLine(c.Name, maxTitle); name != "" {

@@ -24,6 +24,7 @@ type appCredentialCommand struct {
 	TeamID   string `help:"Of apns: the developer account's team id." placeholder:"ID"`
 	KeyID    string `help:"Of apns: the key's id, where the file's name does not tell it." placeholder:"ID"`
 	BundleID string `help:"Of apns: the bundle id of devices that registered none." placeholder:"ID"`
+	ClientID string `help:"Of push_kit: the app's client id in AppGallery Connect, without which no notification is taken back." placeholder:"ID"`
 }
 
 // Run checks the credential's form and stores it sealed.
@@ -58,12 +59,20 @@ func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
 // read checks a credential, and says in words what it is.
 func (c *appCredentialCommand) read(file []byte) (credential store.Credential, what string, err error) {
 	if call.Vendor(c.Vendor) == call.APNs {
+		if c.ClientID != "" {
+			return credential, "", errors.New("--client-id belongs to push_kit")
+		}
 		a := apns.Credential{TeamID: c.TeamID, KeyID: cmp.Or(c.KeyID, keyIDOf(c.File)), P8: string(file), BundleID: c.BundleID}
 		credential, err = apnsCredential(c.App, a)
 		what = fmt.Sprintf("APNs with team %s, key %s", a.TeamID, a.KeyID)
 	} else {
 		if c.TeamID != "" || c.KeyID != "" || c.BundleID != "" {
 			return credential, "", errors.New("--team-id, --key-id and --bundle-id belong to apns")
+		}
+		if c.ClientID != "" {
+			if file, err = pushkit.AddClientID(file, c.ClientID); err != nil {
+				return credential, "", fmt.Errorf("%s: %w", c.File, err)
+			}
 		}
 		credential, err = pushKitCredential(c.App, file)
 		what = fmt.Sprintf("Push Kit with project %s, key %s", credential.About["project_id"], credential.About["key_id"])
@@ -90,7 +99,11 @@ func pushKitCredential(app string, file []byte) (store.Credential, error) {
 	if err != nil {
 		return store.Credential{}, err
 	}
-	return store.Credential{AppID: app, Vendor: call.PushKit, Secret: file, About: map[string]string{"project_id": k.ProjectID, "key_id": k.KeyID}}, nil
+	about := map[string]string{"project_id": k.ProjectID, "key_id": k.KeyID}
+	if k.ClientID != "" {
+		about["client_id"] = k.ClientID
+	}
+	return store.Credential{AppID: app, Vendor: call.PushKit, Secret: file, About: about}, nil
 }
 
 // apnsCredential checks a token signing key with what its file does not say.

@@ -13,6 +13,7 @@ import (
 	"github.com/pushwake/relay/push/apns"
 	"github.com/pushwake/relay/push/apns/apnssim"
 	"github.com/pushwake/relay/push/devicesim"
+	"github.com/pushwake/relay/push/pushkit"
 	"github.com/pushwake/relay/push/pushkit/pushkitsim"
 	"github.com/pushwake/relay/store"
 )
@@ -66,6 +67,9 @@ func (s *sims) apnsPools() apns.PoolsConfig {
 func (s *sims) credentials() ([]store.Credential, error) {
 	file, err := s.pushKit.NewServiceAccount(demoProject)
 	if err != nil {
+		return nil, err
+	}
+	if file, err = pushkit.AddClientID(file, pushkitsim.ClientID(demoProject)); err != nil {
 		return nil, err
 	}
 	huawei, err := pushKitCredential(demoApp, file)

@@ -276,7 +276,10 @@ func TestManagement(t *testing.T) {
 	}{
 		{[]string{"app", "put", "Shop!", "--max-call-seconds", "1", "--region-rules", "none", "--escalation", "harmonyos=push_kit_voip,apns_alert;web=sms", "--escalation", "ios=apns_voip,apns_voip"},
 			[]string{"no id for an app", "--max-call-seconds", "region rules", `"harmonyos": "apns_alert" does not wake`, `"web": no push`, `"apns_voip" is named twice`}},
+		{[]string{"app", "put", "shop", "--notice-voice", "zh CN=x", "--notice-video", "en="}, []string{"no locale", "1 to 256 bytes"}},
 		{[]string{"app", "credential", "shop", "push_kit", keyFile}, []string{"relay app put shop"}},
+		{[]string{"app", "credential", "shop", "push_kit", keyFile, "--client-id", "a/b"}, []string{"client_id"}},
+		{[]string{"app", "credential", "shop", "apns", keyFile, "--client-id", "104"}, []string{"belongs to push_kit"}},
 		{[]string{"key", "create", "shop"}, []string{"relay app put shop"}},
 		{[]string{"key", "create"}, []string{"--admin"}},
 		{[]string{"key", "revoke", "x"}, []string{"relay key list"}},

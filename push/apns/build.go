@@ -25,6 +25,7 @@ const voipSuffix = ".voip" // what a topic of VoIP pushes has after the bundle i
 // Errors of [Build].
 var (
 	ErrChannel     = errors.New("not a channel of APNs")
+	ErrPurpose     = errors.New("not a purpose that the channel serves")
 	ErrToken       = errors.New("the device token is not hexadecimal")
 	ErrNoBundleID  = errors.New("neither the device nor the credential has a bundle id")
 	ErrEnvironment = errors.New("the environment is neither production nor sandbox")
@@ -41,7 +42,7 @@ type Request struct {
 // registered none. It is pure, so that a preview shows exactly what Send would
 // send.
 //
-// It returns [ErrChannel], [ErrToken], [ErrNoBundleID], [ErrEnvironment], or an
+// It returns [ErrChannel], [ErrPurpose], [ErrToken], [ErrNoBundleID], [ErrEnvironment], or an
 // error that wraps [call.ErrPayloadTooLarge] where the ids alone pass the limit.
 func Build(m push.Message, bundleID string) (Request, error) {
 	if m.BundleID != "" {
@@ -61,17 +62,23 @@ func Build(m push.Message, bundleID string) (Request, error) {
 		body []byte
 		err  error
 	)
-	switch m.Channel {
-	case call.APNsVoIP:
+	switch {
+	case m.Purpose == call.PurposeRevoke, m.Channel == call.APNsVoIP && m.Purpose == call.PurposeMissedCall:
+		// A VoIP push that is not shown as a call ends the app (Apple, PKPushType.voIP).
+		return Request{}, fmt.Errorf("%s over %s: %w", m.Purpose, m.Channel, ErrPurpose)
+	case m.Channel == call.APNsVoIP:
 		n.PushType, n.Topic = apns2.PushTypeVOIP, bundleID+voipSuffix
 		if keep := min(m.KeepFor, m.RingLeft); keep > 0 {
 			r.Expiration = m.Payload.SentAt.Add(keep).Unix()
 		}
 		body, err = encode(m, aps{}, MaxVoIPPayload)
-	case call.APNsAlert:
+	case m.Channel == call.APNsAlert:
 		n.PushType, n.Topic = apns2.PushTypeAlert, bundleID
-		n.CollapseID = m.Payload.Call.String() // a second alert of a call replaces the first
+		n.CollapseID = m.Payload.Call.String() // a second alert of a call replaces the first, and so does the notice that it was missed
 		r.Expiration = m.Payload.ExpiresAt.Unix()
+		if m.Purpose == call.PurposeMissedCall {
+			r.Expiration = m.Payload.SentAt.Add(call.NoticeLife).Unix()
+		}
 		body, err = alertBody(m)
 	default:
 		return Request{}, fmt.Errorf("%q: %w", m.Channel, ErrChannel)

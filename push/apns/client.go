@@ -10,6 +10,7 @@ import (
 
 	"github.com/sideshow/apns2"
 
+	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push"
 )
 
@@ -68,6 +69,9 @@ func (c *Client) Close() error {
 	})
 	return nil
 }
+
+// Serves implements [push.Sender]: Apple takes no notification back.
+func (c *Client) Serves(p call.Purpose) bool { return p != call.PurposeRevoke }
 
 // Key is the key that the client signs with.
 func (c *Client) Key() Key { return c.key }

@@ -3,6 +3,7 @@ package apns_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -72,6 +73,46 @@ func TestSendAlert(t *testing.T) {
 	aps := map[string]any{"alert": map[string]any{"title": "李娜", "body": "视频来电"}, "sound": "default", "mutable-content": 1.0}
 	if diff := cmp.Diff(aps, body.APS); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestMissedCall: a notice is an alert that takes the place of the call's own and
+// is kept for a day; nothing else is ever sent as one.
+func TestMissedCall(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, apnssim.Options{}, apnssim.KeyOptions{})
+	m := message(call.APNsAlert, token(1))
+	m.Purpose, m.Payload.Purpose, m.Text = call.PurposeMissedCall, call.PurposeMissedCall, "您有未接来电"
+	if a := b.client.Send(t.Context(), m); a.Outcome != push.Accepted {
+		t.Fatalf("%+v", a)
+	}
+	got := sentTo(t, b.sim, m.Token)
+	want := map[string]string{
+		"apns-push-type": "alert", "apns-topic": bundle, "apns-expiration": strconv.FormatInt(m.Payload.SentAt.Add(24*time.Hour).Unix(), 10),
+		"apns-collapse-id": m.Payload.Call.String(),
+	}
+	for name, value := range want {
+		if got.Headers[name] != value {
+			t.Errorf("%s: %q, want %q", name, got.Headers[name], value)
+		}
+	}
+	var body struct {
+		APS  struct{ Alert map[string]any }
+		Wake struct{ Purpose, Call string }
+	}
+	if err := json.Unmarshal(got.Body, &body); err != nil || body.Wake.Purpose != "missed_call" || body.Wake.Call != m.Payload.Call.String() {
+		t.Errorf("%s, %v", got.Body, err)
+	}
+	if diff := cmp.Diff(map[string]any{"title": "李娜", "body": "您有未接来电"}, body.APS.Alert); diff != "" {
+		t.Error(diff)
+	}
+	m.Channel = call.APNsVoIP
+	if _, err := apns.Build(m, bundle); !errors.Is(err, apns.ErrPurpose) {
+		t.Errorf("a notice as a VoIP push: %v", err)
+	}
+	m.Channel, m.Purpose = call.APNsAlert, call.PurposeRevoke
+	if _, err := apns.Build(m, bundle); !errors.Is(err, apns.ErrPurpose) || b.client.Serves(call.PurposeRevoke) {
+		t.Errorf("a revoke: %v", err)
 	}
 }
 

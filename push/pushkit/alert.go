@@ -3,6 +3,7 @@ package pushkit
 import (
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push"
@@ -10,8 +11,9 @@ import (
 
 // Push Kit REST v3, payload.notification.
 const (
-	categoryVoIP  = "VOIP" // a call invitation: lock screen, ring and vibration; does not start the process
-	actionAppHome = 0      // a tap opens the app's home page, which gets the data
+	categoryVoIP   = "VOIP"      // a call invitation: lock screen, ring and vibration; does not start the process
+	categoryMissed = "MISS_CALL" // a missed call: the same
+	actionAppHome  = 0           // a tap opens the app's home page, which gets the data
 )
 
 type alertPayload struct {
@@ -24,7 +26,7 @@ type notification struct {
 	Body         string      `json:"body"`
 	ClickAction  clickAction `json:"clickAction"`
 	NotifyID     int32       `json:"notifyId"`
-	AppMessageID string      `json:"appMessageId"` // the vendor shows the same id once in 24 h
+	AppMessageID string      `json:"appMessageId"` // the system shows the same id once in 24 h
 }
 
 type clickAction struct {
@@ -41,6 +43,10 @@ func alertBody(m push.Message) (body, error) {
 		ClickAction:  clickAction{ActionType: actionAppHome},
 		NotifyID:     notifyID(m.Payload.Call),
 		AppMessageID: m.Payload.Call.String(),
+	}
+	if m.Purpose == call.PurposeMissedCall {
+		b.Options.TTL = int(call.NoticeLife / time.Second)
+		n.Category, n.AppMessageID = categoryMissed, "missed-"+n.AppMessageID // its notifyId has it take the place of the call's own
 	}
 	var err error
 	for _, n.Title = range text.Titles {

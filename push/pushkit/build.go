@@ -33,7 +33,11 @@ const (
 // Errors of [Build].
 var (
 	ErrChannel = errors.New("not a channel of Push Kit")
+	ErrPurpose = errors.New("not a purpose that the channel serves")
 	ErrNoToken = errors.New("the message has no token")
+
+	// ErrNoClientID is a client's, whose key file lacks what a revoke needs.
+	ErrNoClientID = errors.New("the key file has no client_id of the app")
 )
 
 // Request is what is sent for one message, without the address and the
@@ -46,7 +50,7 @@ type Request struct {
 // Build puts a message into Push Kit's words. It is pure, so that a preview
 // shows exactly what Send would send.
 //
-// It returns [ErrChannel], [ErrNoToken], or an error that wraps
+// It returns [ErrChannel], [ErrPurpose], [ErrNoToken], or an error that wraps
 // [call.ErrPayloadTooLarge] where the ids alone pass [MaxBody].
 func Build(m push.Message) (Request, error) { return build(m, m.Token) }
 
@@ -61,11 +65,16 @@ func build(m push.Message, token string) (Request, error) {
 		pushType string
 		err      error
 	)
-	switch m.Channel {
-	case call.PushKitVoIP:
+	notice := m.Purpose == call.PurposeMissedCall || m.Purpose == call.PurposeRevoke
+	switch {
+	case m.Channel == call.PushKitVoIP && notice: // misuse of these is punished (Push Kit, punishment standards)
+		return Request{}, fmt.Errorf("%s over %s: %w", m.Purpose, m.Channel, ErrPurpose)
+	case m.Channel == call.PushKitVoIP:
 		pushType = pushTypeVoIP
 		b, err = voipBody(m)
-	case call.PushKitAlert:
+	case m.Channel == call.PushKitAlert && m.Purpose == call.PurposeRevoke:
+		return revoke(m, token)
+	case m.Channel == call.PushKitAlert:
 		pushType = pushTypeAlert
 		b, err = alertBody(m)
 	default:
@@ -75,7 +84,12 @@ func build(m push.Message, token string) (Request, error) {
 		return Request{}, fmt.Errorf("build a Push Kit request: %w", err)
 	}
 	b.Target.Token = []string{token}
-	text, err := encode(b)
+	return pack(pushType, b)
+}
+
+// pack is the request with a body of one push type.
+func pack(pushType string, body any) (Request, error) {
+	text, err := encode(body)
 	if err != nil {
 		return Request{}, fmt.Errorf("build a Push Kit request: %w", err)
 	}
@@ -139,7 +153,7 @@ func bodySize(b body) (int, error) {
 	return len(text), err
 }
 
-func encode(b body) ([]byte, error) {
+func encode(b any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false) // six bytes for each <, > and & would come off the limit

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push"
 )
 
@@ -38,7 +39,8 @@ type Config struct {
 // Client sends to one project. It is a [push.Sender].
 type Client struct {
 	key     KeyFile
-	url     *url.URL
+	url     *url.URL // of messages:send
+	revoke  *url.URL // of messages:revoke; nil without the app's client id
 	timeout time.Duration
 	signer  *signer
 	http    *http.Client
@@ -69,7 +71,7 @@ func New(c Config) (*Client, error) {
 	if _, err := s.bearer(); err != nil {
 		return nil, err
 	}
-	return &Client{
+	client := &Client{
 		key:     key,
 		url:     base.JoinPath("v3", key.ProjectID, "messages:send"),
 		timeout: c.Timeout,
@@ -79,7 +81,11 @@ func New(c Config) (*Client, error) {
 			Transport:     newTransport(c),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}, nil
+	}
+	if key.ClientID != "" {
+		client.revoke = base.JoinPath("v1", key.ClientID, "messages:revoke")
+	}
+	return client, nil
 }
 
 // defaultMaxConns weighs two protocols. Over HTTP/1.1 a connection carries one
@@ -110,8 +116,24 @@ func parseBase(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// URL is where the requests go.
+// URL is where wakes and notices go.
 func (c *Client) URL() string { return c.url.String() }
+
+// Serves implements [push.Sender]: to take a notification back, the key file
+// must name the app's client id.
+func (c *Client) Serves(p call.Purpose) bool { return p != call.PurposeRevoke || c.revoke != nil }
+
+// build is Build for what this client serves, and where the request goes.
+func (c *Client) build(m push.Message, token string) (Request, *url.URL, error) {
+	if !c.Serves(m.Purpose) {
+		return Request{}, nil, ErrNoClientID
+	}
+	request, err := build(m, token)
+	if m.Purpose == call.PurposeRevoke {
+		return request, c.revoke, err
+	}
+	return request, c.url, err
+}
 
 // KeyFile is the service account that the client speaks for.
 func (c *Client) KeyFile() KeyFile { return c.key }
@@ -123,7 +145,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // the authorization it has already renewed it when it returns RetryOnce; it
 // returns RetryNever where the renewed one was refused as well.
 func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
-	request, err := Build(m)
+	request, to, err := c.build(m, m.Token)
 	if err != nil {
 		a := refusedUs
 		a.Code, a.Message = push.NotSent, "not sent: "+err.Error()
@@ -137,7 +159,7 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	a := c.post(ctx, request, b, m)
+	a := c.post(ctx, to, request, b, m)
 	switch {
 	case a.Status == 0:
 	case a.Retry == push.RetryOnce:
@@ -150,12 +172,12 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 
 // Preview implements [push.Previewer].
 func (c *Client) Preview(m push.Message) (push.Request, error) {
-	request, err := build(m, push.Mask)
+	request, to, err := c.build(m, push.Mask)
 	if err != nil {
 		return push.Request{}, err
 	}
 	header(request, "Bearer "+push.Mask)
-	return push.Request{Method: http.MethodPost, URL: c.URL(), Header: request.Header, Body: request.Body}, nil
+	return push.Request{Method: http.MethodPost, URL: to.String(), Header: request.Header, Body: request.Body}, nil
 }
 
 // header adds what every request of a client has.
@@ -174,9 +196,9 @@ func (c *Client) renew(a *push.Answer, refused *bearer) {
 }
 
 // post makes the one request and reads its answer.
-func (c *Client) post(ctx context.Context, request Request, b *bearer, m push.Message) push.Answer {
+func (c *Client) post(ctx context.Context, to *url.URL, request Request, b *bearer, m push.Message) push.Answer {
 	var at atomic.Int32
-	r, err := http.NewRequestWithContext(traced(ctx, &at), http.MethodPost, c.URL(), bytes.NewReader(request.Body))
+	r, err := http.NewRequestWithContext(traced(ctx, &at), http.MethodPost, to.String(), bytes.NewReader(request.Body))
 	if err != nil {
 		return noAnswer(err, connecting)
 	}

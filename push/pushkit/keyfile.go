@@ -22,6 +22,7 @@ type KeyFile struct {
 	ProjectID  string // the AppGallery Connect project
 	KeyID      string // the JWT's kid
 	SubAccount string // the JWT's iss
+	ClientID   string // the app's, by which notifications are taken back; no file has it before [AddClientID]
 
 	private *rsa.PrivateKey
 }
@@ -51,11 +52,32 @@ func ParseKeyFile(data []byte) (KeyFile, error) {
 	if k.ProjectID != "" && strings.ContainsAny(k.ProjectID, "/?#%") {
 		r.problem("project_id is not a project id of AppGallery Connect")
 	}
+	if _, given := fields["client_id"]; given {
+		k.ClientID = r.id("client_id")
+	}
+	if strings.ContainsAny(k.ClientID, "/?#%") {
+		r.problem("client_id is not a client id of AppGallery Connect")
+	}
 	k.private = r.privateKey("private_key")
 	if len(r.problems) > 0 {
 		return KeyFile{}, &KeyFileError{r.problems}
 	}
 	return k, nil
+}
+
+// AddClientID writes an app's client id into a key file. A service account
+// belongs to a project, which may have several apps, so the file as issued has
+// none. Its error is a [*KeyFileError].
+func AddClientID(data []byte, id string) ([]byte, error) {
+	if _, err := ParseKeyFile(data); err != nil {
+		return nil, err
+	}
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(data, &fields) // it was read before
+	fields["client_id"], _ = json.Marshal(id)
+	data, _ = json.Marshal(fields) // what was read can be written
+	_, err := ParseKeyFile(data)
+	return data, err
 }
 
 // PublicKey is the half of the key that a server, or a simulator, checks JWTs with.

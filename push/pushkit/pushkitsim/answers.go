@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Application codes of messages:send (Push Kit REST v3, response codes).
+// Application codes of messages:send and of messages:revoke (Push Kit REST v3,
+// response codes).
 const (
 	codeSuccess        = "80000000"
 	codePartial        = "80100000"
@@ -28,10 +29,16 @@ const (
 	codeJWTPeriod      = "80300036"
 	codePenalty        = "80300037"
 	codeInner          = "81000001"
+
+	codeSomeIllegal = "80100020"
+	codeSeveralApps = "80300017"
+	codeOtherClient = "80300028"
+	codeNoTarget    = "80300032"
 )
 
 // documented holds each code's wire text, and the HTTP status it is sent with.
-// Only 401 and 500 are documented; the 400s are an assumption.
+// Only 401 and 500 are documented; the 400s are an assumption, and so are the
+// texts of the codes that only a revoke has.
 var documented = map[string]struct {
 	status int
 	msg    string
@@ -53,6 +60,10 @@ var documented = map[string]struct {
 	codeJWTPeriod:      {http.StatusBadRequest, "JWT expire period over threshold."},
 	codePenalty:        {http.StatusBadRequest, "Disable send huawei msg because of penalty."},
 	codeInner:          {http.StatusInternalServerError, "Inner Error."},
+	codeSomeIllegal:    {http.StatusBadRequest, "Check Parameter Partial Error."},
+	codeSeveralApps:    {http.StatusBadRequest, "The tokens belong to several apps."},
+	codeOtherClient:    {http.StatusBadRequest, "The token's app is not that of the client id."},
+	codeNoTarget:       {http.StatusBadRequest, "token and notifyId are needed."},
 }
 
 // answer is what goes back to the sender. Without a code, raw is the body.

@@ -21,6 +21,7 @@ type projectView struct {
 	Rights    []int    `json:"rights"` // null: all
 	QPS       int      `json:"qps"`
 	Package   string   `json:"package"`
+	ClientID  string   `json:"client_id"`
 }
 
 // putProject sets what the body names and keeps the rest; a new project is
@@ -35,6 +36,7 @@ func (s *Sim) putProject(r *http.Request) (any, error) {
 		Rights     json.RawMessage `json:"rights"`
 		QPS        *int            `json:"qps"`
 		Package    *string         `json:"package"`
+		ClientID   *string         `json:"client_id"`
 	}
 	if err := simcontrol.Decode(r, &in); err != nil {
 		return nil, err
@@ -51,6 +53,9 @@ func (s *Sim) putProject(r *http.Request) (any, error) {
 		}
 		if in.Package != nil {
 			p.pkg = *in.Package
+		}
+		if in.ClientID != nil {
+			p.client = *in.ClientID
 		}
 		if in.Rights != nil {
 			p.rights = nil
@@ -71,7 +76,7 @@ func (s *Sim) getProject(r *http.Request) (any, error) {
 	if p == nil {
 		return nil, &simcontrol.Error{Status: http.StatusNotFound, Text: "no such project"}
 	}
-	v := projectView{ProjectID: p.id, KeyIDs: []string{}, Enabled: !p.disabled, Penalty: p.penalty, Rights: p.rights, QPS: p.qps, Package: p.pkg}
+	v := projectView{ProjectID: p.id, KeyIDs: []string{}, Enabled: !p.disabled, Penalty: p.penalty, Rights: p.rights, QPS: p.qps, Package: p.pkg, ClientID: p.client}
 	for id := range p.keys {
 		v.KeyIDs = append(v.KeyIDs, id)
 	}
@@ -210,6 +215,26 @@ func (s *Sim) putCarrierCall(r *http.Request) (any, error) {
 	}
 	return s.onDeviceOf(r, func(token string, d *device, now time.Time) any {
 		d.carrier = *in.Active
+		return d.show(token, now)
+	})
+}
+
+// postClick is the user who opens a notification: it is gone from the phone, and
+// no revoke finds it.
+func (s *Sim) postClick(r *http.Request) (any, error) {
+	var in struct {
+		NotifyID *int64 `json:"notifyId"`
+	}
+	if err := simcontrol.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	if in.NotifyID == nil {
+		return nil, fmt.Errorf("notifyId is missing")
+	}
+	return s.onDeviceOf(r, func(token string, d *device, now time.Time) any {
+		if !d.dismiss(*in.NotifyID) {
+			return nil
+		}
 		return d.show(token, now)
 	})
 }

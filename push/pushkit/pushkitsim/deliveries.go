@@ -111,6 +111,9 @@ func (f *fleet) deliver(now time.Time, p *push) {
 	if d.CallID != "" {
 		f.device(p.token).deliver(d.CallID, now)
 	}
+	if p.pushType == pushAlert {
+		f.device(p.token).shade.arrive(d, now)
+	}
 	if f.deliveries.len() > f.keep {
 		f.forget(f.deliveries.pop())
 	}
@@ -132,10 +135,18 @@ func (f *fleet) forget(d *Delivery) {
 	if mine.len() == 0 {
 		delete(f.byToken, d.Token)
 	}
-	if dev := f.devices[d.Token]; dev != nil && d.CallID != "" {
-		if dev.forget(d.CallID); dev.idle() {
-			delete(f.devices, d.Token)
-		}
+	dev := f.devices[d.Token]
+	if dev == nil {
+		return
+	}
+	if d.CallID != "" {
+		dev.forget(d.CallID)
+	}
+	if d.PushType == pushAlert {
+		dev.shade.forget()
+	}
+	if dev.idle() {
+		delete(f.devices, d.Token)
 	}
 }
 

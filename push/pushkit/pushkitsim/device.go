@@ -42,6 +42,8 @@ type Device struct {
 	CarrierCall bool   `json:"carrier_call"`
 	Incoming    int    `json:"incoming"` // calls reported and not disconnected
 	Calls       []Call `json:"calls"`    // oldest first
+
+	Notifications []Notification `json:"notifications"` // that it shows, oldest first
 }
 
 // Call is one delivered VoIP message as the phone sees it.
@@ -79,6 +81,7 @@ type device struct {
 	incoming int
 	calls    map[string]*call
 	order    []*call
+	shade    shade
 }
 
 type call struct {
@@ -92,7 +95,7 @@ type call struct {
 func (f *fleet) device(token string) *device {
 	d := f.devices[token]
 	if d == nil {
-		d = &device{calls: map[string]*call{}}
+		d = &device{calls: map[string]*call{}, shade: newShade()}
 		f.devices[token] = d
 	}
 	return d
@@ -124,7 +127,7 @@ func (d *device) remove(c *call) {
 	}
 }
 
-func (d *device) idle() bool { return len(d.calls) == 0 && !d.carrier }
+func (d *device) idle() bool { return len(d.calls) == 0 && !d.carrier && d.shade.alerts.len() == 0 }
 
 // reportIncomingCall answers voipCall.reportIncomingCall. That a call id which
 // was not delivered gives ErrorReason 3 is an assumption.
@@ -221,6 +224,7 @@ func (d *device) show(token string, now time.Time) Device {
 		v.Refused = append([]CallReport(nil), c.Refused...)
 		out.Calls = append(out.Calls, v)
 	}
+	out.Notifications = d.shade.show()
 	return out
 }
 
@@ -228,6 +232,12 @@ func reason(n int) CallReport { return CallReport{ErrorReason: &n} }
 
 func businessError(code int, message string) CallReport {
 	return CallReport{ErrorCode: code, Message: message}
+}
+
+// Device is the phone of a token as it now stands.
+func (s *Sim) Device(token string) (v Device) {
+	s.onDevice(token, func(d *device, now time.Time) { v = d.show(token, now) })
+	return v
 }
 
 // onDevice runs fn on the phone of a token, after what was due has arrived.

@@ -3,8 +3,9 @@
 //
 // One [Sim] is one http.Handler with two sides on one port, plain HTTP:
 //
-//	sender ── POST /v3/{projectId}/messages:send ──► Sim ──► simulated phones
-//	test, operator, phone ── /sim/... ─────────────► Sim ──► signed receipts
+//	sender ── POST /v3/{projectId}/messages:send ───► Sim ──► simulated phones
+//	sender ── POST /v1/{clientId}/messages:revoke ──►
+//	test, operator, phone ── /sim/... ──────────────► Sim ──► signed receipts
 //
 // It owns what a sender can see of Push Kit: the check of a service-account
 // JWT, the order of the checks, the application codes and their texts, offline
@@ -17,6 +18,10 @@
 //     answered: route, bearer, JWT, project, push-type, JSON, payload,
 //     pushOptions, size, token count, test limits, penalty and enabled, QPS,
 //     tokens.
+//   - A phone shows its alerts as the system does: one with the notifyId of
+//     another takes its place, one with an appMessageId that was shown in the
+//     last 24 hours is not shown. A revoke takes away what waits for the phone,
+//     and what it shows until that is clicked.
 //   - A dead token (app removed, token replaced) is accepted with 80000000.
 //     Only a receipt tells.
 //   - Each request to the vendor side is kept, refused ones too, and is in the
@@ -42,9 +47,10 @@
 //	GET    /sim/messages?token=&after=              what was received, oldest first
 //	DELETE /sim/messages                            clear
 //	GET    /sim/deliveries?token=&after=&wait=      what phones got; long poll, seconds
-//	GET    /sim/devices/{token}                     calls of one phone
+//	GET    /sim/devices/{token}                     calls and notifications of one phone
 //	POST   /sim/devices/{token}/report-incoming-call, /report-call-state-change, /report-incoming-call-error
 //	PUT    /sim/devices/{token}/carrier-call        {"active": true}
+//	POST   /sim/devices/{token}/click-notification  {"notifyId": 7}
 //	PUT    /sim/receipts                            see [ReceiptConfig]
 //	GET    /sim/receipts, DELETE                    counters, switch off
 //	GET    /sim/healthz                             liveness and counters

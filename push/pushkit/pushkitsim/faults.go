@@ -13,7 +13,7 @@ import (
 const maxFaultMS = 600_000
 
 // Fault is one rule of scripted misbehaviour. The first rule that matches a
-// request to messages:send and has uses left applies to it, alone.
+// request to the vendor side and has uses left applies to it, alone.
 //
 // Reset, Stall, LoseAnswer and a scripted answer (Status, Code, Body) exclude
 // each other. A scripted answer replaces all checks: nothing is accepted.

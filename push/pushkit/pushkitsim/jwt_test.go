@@ -227,7 +227,8 @@ func TestProjectOverControl(t *testing.T) {
 	}
 	var got map[string]any
 	b.control("PUT", "/sim/projects/"+otherID, `{"sub_account":"`+subAccount+`","key_id":"`+keyID+`","public_key":`+string(pemText)+`,"enabled":false,"rights":[0],"qps":9}`, 200, &got)
-	equal(t, got, map[string]any{"project_id": otherID, "key_ids": []any{keyID}, "enabled": false, "penalty": false, "rights": []any{0.0}, "qps": 9.0, "package": "com.example.voip"})
+	equal(t, got, map[string]any{"project_id": otherID, "key_ids": []any{keyID}, "enabled": false, "penalty": false, "rights": []any{0.0}, "qps": 9.0, "package": "com.example.voip",
+		"client_id": pushkitsim.ClientID(otherID)})
 	r := b.build()
 	r.path = "/v3/" + otherID + "/messages:send"
 	b.wantSend(r, 400, `{"code":"80300002","msg":"No permission to send message to these tmIDs.","requestId":"R"}`)

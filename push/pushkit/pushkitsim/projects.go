@@ -54,11 +54,18 @@ type Project struct {
 	QPS int
 	// Package is the appPackageName of receipts; default com.example.voip.
 	Package string
+	// ClientID is the client id of the project's app, by which notifications are
+	// revoked; default [ClientID] of the project.
+	ClientID string
 }
+
+// ClientID is the client id that the app of a project has unless it is given
+// another one: not the project's id, as with Huawei.
+func ClientID(projectID string) string { return "client-" + projectID }
 
 // project is immutable once registered, except its meter.
 type project struct {
-	id, pkg           string
+	id, pkg, client   string
 	disabled, penalty bool
 	rights            []int
 	qps               int
@@ -108,11 +115,21 @@ func (p *projects) change(edit func(byID map[string]*project) error) error {
 
 func (p *projects) get(id string) *project { return p.current.Load().byID[id] }
 
+// ofClient is the id of the project whose app has a client id; "" for none.
+func (p *projects) ofClient(client string) string {
+	for id, project := range p.current.Load().byID {
+		if project.client == client {
+			return id
+		}
+	}
+	return ""
+}
+
 // AddProject adds a project, or replaces the settings of one that exists. Keys
 // that it already has stay valid.
 func (s *Sim) AddProject(p Project) error {
 	return s.editProject(p.ID, func(old *project) error {
-		old.disabled, old.penalty, old.rights, old.qps, old.pkg = p.Disabled, p.Penalty, slices.Clone(p.Rights), p.QPS, p.Package
+		old.disabled, old.penalty, old.rights, old.qps, old.pkg, old.client = p.Disabled, p.Penalty, slices.Clone(p.Rights), p.QPS, p.Package, p.ClientID
 		return old.addKey(p.SubAccount, p.KeyID, p.PublicKey)
 	})
 }
@@ -142,6 +159,9 @@ func (s *Sim) editProject(id string, edit func(*project) error) error {
 		}
 		if next.pkg == "" {
 			next.pkg = defaultPackage
+		}
+		if next.client == "" {
+			next.client = ClientID(id)
 		}
 		byID[id] = next
 		return nil

@@ -36,7 +36,8 @@ var pushTypes = []int{pushAlert, pushForm, pushSpoken, pushBackground, pushLiveV
 
 func isPushType(n int) bool { return slices.Contains(pushTypes, n) }
 
-// sendRequest is one request to messages:send while it is judged.
+// sendRequest is one request to messages:send, or to messages:revoke, while it
+// is judged.
 type sendRequest struct {
 	at            time.Time
 	requestID     string
@@ -64,14 +65,22 @@ type envelope struct {
 	options    json.RawMessage
 	tokens     []string
 	tokenBytes int // length of the token array as sent, brackets included
+
+	notifyID *int64 // of a revoke; nil where it is missing
 }
 
-// handleSend is the vendor's one route.
+// handleSend is the route of messages.
 func (s *Sim) handleSend(w http.ResponseWriter, r *http.Request) {
 	req, ok := s.readRequest(r, simcontrol.PathParam(r, "project"))
 	if !ok {
 		panic(http.ErrAbortHandler) // the sender is gone, or never sent what it announced
 	}
+	s.answer(w, r, req, s.judge)
+}
+
+// answer answers a request to the vendor side as judge says, and as the faults
+// have it.
+func (s *Sim) answer(w http.ResponseWriter, r *http.Request, req *sendRequest, judge func(*sendRequest, Fault) *answer) {
 	fault := s.faults.take(req)
 	if fault.Reset {
 		panic(http.ErrAbortHandler)
@@ -86,7 +95,7 @@ func (s *Sim) handleSend(w http.ResponseWriter, r *http.Request) {
 	}
 	a := fault.answer()
 	if a == nil {
-		a = s.judge(req, fault)
+		a = judge(req, fault)
 	}
 	if fault.BusinessStatus200 && a.status == http.StatusBadRequest {
 		a.status = http.StatusOK

@@ -69,7 +69,7 @@ func TestAnswers(t *testing.T) {
 		"accepted":               {func(*request) {}, 200, accepted},
 		"get":                    {func(r *request) { r.method = "GET" }, 404, ""},
 		"wrong path":             {func(r *request) { r.path = "/v2/" + projectID + "/messages:send" }, 404, ""},
-		"revoke path":            {func(r *request) { r.path = "/v1/" + projectID + "/messages:revoke" }, 404, ""},
+		"revoke path":            {func(r *request) { r.path = "/v1/" + projectID + "/messages:revoke" }, 401, authFail}, // no client id
 		"path goes on":           {func(r *request) { r.path += "/x" }, 404, ""},
 		"root":                   {func(r *request) { r.path = "/" }, 404, ""},
 		"no push-type":           {func(r *request) { r.pushType = "" }, 400, badType},

@@ -106,6 +106,7 @@ func (s *Sim) routes() http.Handler {
 	r.MethodNotAllowed(s.unknownMethod)
 
 	r.Post("/v3/{project}/messages:send", s.handleSend)
+	r.Post("/v1/{client}/messages:revoke", s.handleRevoke)
 
 	r.Get("/sim/healthz", simcontrol.Handle(s.getHealth))
 	r.Put("/sim/projects/{project}", simcontrol.Handle(s.putProject))
@@ -128,6 +129,7 @@ func (s *Sim) routes() http.Handler {
 	r.Post("/sim/devices/{token}/report-call-state-change", simcontrol.Handle(s.postCallState))
 	r.Post("/sim/devices/{token}/report-incoming-call-error", simcontrol.Handle(s.postIncomingCallError))
 	r.Put("/sim/devices/{token}/carrier-call", simcontrol.Handle(s.putCarrierCall))
+	r.Post("/sim/devices/{token}/click-notification", simcontrol.Handle(s.postClick))
 	r.Put("/sim/receipts", simcontrol.Handle(s.putReceipts))
 	r.Get("/sim/receipts", simcontrol.Handle(s.getReceipts))
 	r.Delete("/sim/receipts", simcontrol.Handle(s.deleteReceipts))
