@@ -181,11 +181,13 @@ func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
 			}
 		}
 		s.own(wakes) // before the commit: should its answer get lost, the sweep finds what we own and did not send
+		s.ownNotices(w.noticeKeys()...)
 		w.queue(b)
 		return nil
 	})
 	if err != nil {
 		s.disown(wakes)
+		s.disownNotices(w.noticeKeys()...)
 		if len(jobs) == 1 && jobs[0].in.key != "" && lockTimedOut(err) {
 			return ErrInProgress
 		}
@@ -193,6 +195,7 @@ func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
 	}
 	w.committed()
 	s.tail.committed()
+	s.pickUp(w.notices)
 	if len(wakes) > 0 {
 		s.config.OnWakes(wakes)
 	}

@@ -94,7 +94,11 @@ func TestEscalation(t *testing.T) {
 		t.Errorf("the wake is wanted: %v, %v; in hand: %v", wanted, err, r.InHand(l.ID))
 	}
 	finish(t, r.Store, w, store.Outcome{Attempt: attempt(r, w), Next: store.WakeAccepted}, false)
-	if now := legOf(t, look(t, r.other, c.ID), "d1"); cmp.Diff(l, now) != "" || r.InHand(l.ID) {
+	now := legOf(t, look(t, r.other, c.ID), "d1")
+	if l.AlertedAt = now.AlertedAt; l.AlertedAt.IsZero() {
+		t.Error("the notification that was accepted is not noted")
+	}
+	if cmp.Diff(l, now) != "" || r.InHand(l.ID) {
 		t.Errorf("its acceptance changed the leg: %s", cmp.Diff(l, now))
 	}
 	sweep(t, r.Store)
@@ -129,6 +133,7 @@ func TestEscalation(t *testing.T) {
 	if out := confirm(t, r.other, c, "d1"); out.Verdict != call.VerdictRing || !out.Leg.NoWakeAt.IsZero() || out.Leg.EscalatedAt.IsZero() {
 		t.Errorf("a late confirm: %+v", out)
 	}
+	wantNotices(t, r, c, "d1 revoke") // the alert is not true any more
 }
 
 // TestEscalatedOnce: two processes sweep at once, each twice; each leg is woken

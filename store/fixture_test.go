@@ -165,16 +165,29 @@ func eventually(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// inbox keeps the wakes that a store handed out.
+// inbox keeps the wakes that a store handed out, and apart from them the notices.
 type inbox struct {
-	mu    sync.Mutex
-	wakes []store.Wake
+	mu      sync.Mutex
+	wakes   []store.Wake
+	notices []store.Wake
 }
 
-func (b *inbox) take(w []store.Wake) {
+func (b *inbox) take(wakes []store.Wake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wakes = append(b.wakes, w...)
+	for _, w := range wakes {
+		if w.Purpose == call.PurposeRing {
+			b.wakes = append(b.wakes, w)
+		} else {
+			b.notices = append(b.notices, w)
+		}
+	}
+}
+
+func (b *inbox) allNotices() []store.Wake {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]store.Wake(nil), b.notices...)
 }
 
 func (b *inbox) all() []store.Wake {

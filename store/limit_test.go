@@ -207,13 +207,15 @@ func TestDialRefused(t *testing.T) {
 	}
 }
 
-// handOver lets the vendor accept a wake.
-func handOver(t testing.TB, r *rig, c call.Call, device string) {
+// handOver lets the vendor accept the wakes of devices.
+func handOver(t testing.TB, r *rig, c call.Call, devices ...string) {
 	t.Helper()
-	w := r.inbox.of(t, c, device)
-	more, err := r.FinishAttempt(t.Context(), w, store.Outcome{Attempt: attempt(r, w), Next: store.WakeAccepted})
-	if err != nil || more {
-		t.Fatalf("hand over: %v, %v", more, err)
+	for _, d := range devices {
+		w := r.inbox.of(t, c, d)
+		more, err := r.FinishAttempt(t.Context(), w, store.Outcome{Attempt: attempt(r, w), Next: store.WakeAccepted})
+		if err != nil || more {
+			t.Fatalf("hand over: %v, %v", more, err)
+		}
 	}
 }
 

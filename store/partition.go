@@ -11,6 +11,7 @@ import (
 // partitioned names the tables in partitions and the column that ranges.
 var partitioned = []struct{ table, key string }{
 	{"calls", "id"}, {"legs", "call_id"}, {"attempts", "call_id"}, {"confirms", "call_id"}, {"reports", "call_id"}, {"events", "id"},
+	{"notices", "call_id"},
 }
 
 // weeksAhead is how many weeks' partitions are made before they are needed.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
 )
 
 // The rows that a step leaves besides the call and its legs.
@@ -24,13 +26,13 @@ func (w *writes) queueAttempts(b *pgx.Batch) {
 		return
 	}
 	b.Queue(`INSERT INTO attempts (app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at,
-			outcome, blame, reason, status, code, message, request_id)
+			outcome, blame, reason, status, code, message, request_id, purpose)
 		SELECT app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at,
-			outcome, blame, nullif(reason, ''), nullif(status, 0), nullif(code, ''), nullif(message, ''), nullif(request_id, '')
+			outcome, blame, nullif(reason, ''), nullif(status, 0), nullif(code, ''), nullif(message, ''), nullif(request_id, ''), purpose
 		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[], $6::text[], $7::uuid[], $8::timestamptz[], $9::timestamptz[],
-			$10::text[], $11::text[], $12::text[], $13::integer[], $14::text[], $15::text[], $16::text[])
+			$10::text[], $11::text[], $12::text[], $13::integer[], $14::text[], $15::text[], $16::text[], $17::text[])
 		AS q (app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at,
-			outcome, blame, reason, status, code, message, request_id)
+			outcome, blame, reason, status, code, message, request_id, purpose)
 		ON CONFLICT DO NOTHING -- an outcome is sent again when the answer to its commit was lost`,
 		column(rows, func(r *attemptWrite) string { return r.appID }),
 		column(rows, func(r *attemptWrite) uuid.UUID { return r.callID }),
@@ -47,7 +49,8 @@ func (w *writes) queueAttempts(b *pgx.Batch) {
 		column(rows, func(r *attemptWrite) int32 { return int32(r.Status) }),
 		column(rows, func(r *attemptWrite) string { return storable(r.Code) }),
 		column(rows, func(r *attemptWrite) string { return storable(r.Message) }),
-		column(rows, func(r *attemptWrite) string { return storable(r.RequestID) }))
+		column(rows, func(r *attemptWrite) string { return storable(r.RequestID) }),
+		column(rows, func(r *attemptWrite) string { return string(cmp.Or(r.Purpose, call.PurposeRing)) }))
 }
 
 func (w *writes) queueConfirms(b *pgx.Batch) {

@@ -22,7 +22,7 @@ const callColumns = `c.app_id, c.id, coalesce(c.ref, ''), coalesce(c.client_id, 
 const legColumns = `l.app_id, l.call_id, l.id, l.device_id, l.user_id, l.platform, l.device_type, coalesce(l.channel, ''), coalesce(l.presentation, ''),
 	l.status, coalesce(l.reason, ''), l.decision, l.enterprise, coalesce(l.vendor_call_id, ''), coalesce(l.media, ''), l.last_seq,
 	l.wake_process, l.wake_attempt, coalesce(l.wake_channel, ''), l.confirm_due_at, l.handed_over_at, l.confirmed_at, l.ringing_at, l.answered_at,
-	l.no_wake_at, l.escalated_at, l.rewoken_at, l.ended_at`
+	l.no_wake_at, l.escalated_at, l.rewoken_at, l.ended_at, l.alerted_at`
 
 // briefLegColumns leave the decision out, of which no list of calls tells: it is
 // most of a leg's bytes and of the time to read one.
@@ -79,7 +79,7 @@ func scanLeg(row pgx.CollectableRow) (legRow, error) {
 	err := row.Scan(&l.appID, &l.callID, &l.ID, &l.DeviceID, &l.UserID, &l.Platform, &l.DeviceType, &l.Channel, &l.Presentation,
 		&l.Status, &l.Reason, &decision, &l.Enterprise, &l.VendorCallID, &l.Media, &l.LastSeq,
 		&l.wakeProcess, &l.wakeAttempt, &l.WakeChannel, when{&l.confirmDueAt}, when{&l.HandedOverAt}, when{&l.ConfirmedAt}, when{&l.RingingAt}, when{&l.AnsweredAt},
-		when{&l.NoWakeAt}, when{&l.EscalatedAt}, when{&l.RewokenAt}, when{&l.EndedAt})
+		when{&l.NoWakeAt}, when{&l.EscalatedAt}, when{&l.RewokenAt}, when{&l.EndedAt}, when{&l.AlertedAt})
 	if err != nil {
 		return l, err
 	}

@@ -18,6 +18,7 @@ type step struct {
 	appID    string
 	callID   uuid.UUID
 	deviceID string                        // whose registration the step needs; "" for none
+	notice   bool                          // the step is about a notice
 	seqs     []int64                       // reports of that device which may be there already
 	apply    func(*underLock) (any, error) // an error is a verdict: what the step changed is still saved
 }
@@ -35,6 +36,9 @@ type underLock struct {
 	wakes   []Wake               // that the steps began
 	writes  *writes
 	metrics *metrics
+
+	owedBefore             []call.Purpose // what each leg's device was owed
+	notices, noticesBefore []noticeRow    // where a step is about one
 }
 
 type reportKey struct {
@@ -53,7 +57,7 @@ type legState struct {
 	media                                                        call.Media
 	lastSeq                                                      int64
 	handedOver, confirmed, ringing, answered, noWake, ended, due time.Time
-	escalated, rewoken                                           time.Time
+	escalated, rewoken, alerted                                  time.Time
 	wakeProcess                                                  uuid.UUID
 	wakeAttempt                                                  int
 }
@@ -62,7 +66,7 @@ func (u *underLock) state(i int) legState {
 	l, r := &u.call.Legs[i], &u.rows[i]
 	s := legState{
 		l.Status, l.Reason, l.WakeChannel, l.VendorCallID, l.Media, l.LastSeq,
-		l.HandedOverAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.NoWakeAt, l.EndedAt, r.confirmDueAt, l.EscalatedAt, l.RewokenAt, uuid.Nil, r.wakeAttempt,
+		l.HandedOverAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.NoWakeAt, l.EndedAt, r.confirmDueAt, l.EscalatedAt, l.RewokenAt, l.AlertedAt, uuid.Nil, r.wakeAttempt,
 	}
 	if r.wakeProcess != nil {
 		s.wakeProcess = *r.wakeProcess
@@ -110,11 +114,13 @@ func (s *Store) writeSteps(jobs []*job[step, any]) error {
 			u.save()
 		}
 		s.own(w.wakes) // before the commit, as in writeBegins
+		s.ownNotices(w.noticeKeys()...)
 		w.queue(b)
 		return nil
 	})
 	if err != nil {
 		s.disown(w.wakes)
+		s.disownNotices(w.noticeKeys()...)
 		return err
 	}
 	w.committed()
@@ -124,6 +130,7 @@ func (s *Store) writeSteps(jobs []*job[step, any]) error {
 	if len(w.wakes) > 0 {
 		s.config.OnWakes(w.wakes)
 	}
+	s.pickUp(w.notices)
 	return nil
 }
 
@@ -207,6 +214,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 			return err
 		})
 	}
+	s.loadNotices(b, jobs, load)
 	s.queueNow(b, &load.now)
 }
 
@@ -234,9 +242,9 @@ func (u *underLock) open(load *stepLoad, w *writes, m *metrics) {
 			u.reports[r.reportKey] = r.keptReport
 		}
 	}
-	u.before = make([]legState, len(u.rows))
+	u.before, u.owedBefore = make([]legState, len(u.rows)), make([]call.Purpose, len(u.rows))
 	for i := range u.rows {
-		u.before[i] = u.state(i)
+		u.before[i], u.owedBefore[i] = u.state(i), u.owed(i)
 	}
 }
 
@@ -254,6 +262,8 @@ func (u *underLock) expire() {
 func (u *underLock) save() {
 	u.clearConfirmDue()
 	u.handOut()
+	u.owe()
+	u.saveNotices()
 	for i := range u.rows {
 		if u.state(i) == u.before[i] {
 			continue
@@ -310,13 +320,14 @@ func (w *writes) queueLegs(b *pgx.Batch) {
 	b.Queue(`UPDATE legs l SET status = q.status, reason = nullif(q.reason, ''), vendor_call_id = nullif(q.vendor_call_id, ''), media = nullif(q.media, ''),
 			last_seq = q.last_seq, wake_process = q.wake_process, wake_attempt = q.wake_attempt, confirm_due_at = q.confirm_due_at,
 			handed_over_at = q.handed_over_at, confirmed_at = q.confirmed_at, ringing_at = q.ringing_at, answered_at = q.answered_at,
-			no_wake_at = q.no_wake_at, ended_at = q.ended_at, wake_channel = nullif(q.wake_channel, ''), escalated_at = q.escalated_at, rewoken_at = q.rewoken_at
+			no_wake_at = q.no_wake_at, ended_at = q.ended_at, wake_channel = nullif(q.wake_channel, ''), escalated_at = q.escalated_at, rewoken_at = q.rewoken_at,
+			alerted_at = q.alerted_at
 		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::uuid[], $10::integer[],
 			$11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
-			$18::text[], $19::timestamptz[], $20::timestamptz[])
+			$18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[])
 		AS q (app_id, call_id, id, status, reason, vendor_call_id, media, last_seq, wake_process, wake_attempt,
-			confirm_due_at, handed_over_at, confirmed_at, ringing_at, answered_at, no_wake_at, ended_at, wake_channel, escalated_at, rewoken_at)
-		WHERE l.app_id = q.app_id AND l.call_id = q.call_id AND l.id = q.id AND l.call_id BETWEEN $21 AND $22`,
+			confirm_due_at, handed_over_at, confirmed_at, ringing_at, answered_at, no_wake_at, ended_at, wake_channel, escalated_at, rewoken_at, alerted_at)
+		WHERE l.app_id = q.app_id AND l.call_id = q.call_id AND l.id = q.id AND l.call_id BETWEEN $22 AND $23`,
 		column(rows, func(r *legWrite) string { return r.appID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.callID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.ID }),
@@ -336,5 +347,6 @@ func (w *writes) queueLegs(b *pgx.Batch) {
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.EndedAt) }),
 		column(rows, func(r *legWrite) string { return string(r.WakeChannel) }),
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.EscalatedAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.RewokenAt) }), low, high)
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.RewokenAt) }),
+		column(rows, func(r *legWrite) *time.Time { return orNull(r.AlertedAt) }), low, high)
 }

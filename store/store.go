@@ -96,6 +96,8 @@ type Store struct {
 
 	mu       sync.Mutex
 	inFlight map[uuid.UUID]struct{} // legs whose wakes this process is sending
+	notices  map[noticeKey]struct{} // notices that it is sending or about to
+	pickUps  sync.WaitGroup         // those who read the tokens for notices
 
 	openFeeds openFeeds
 
@@ -130,7 +132,10 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	s := &Store{config: config, pool: pool, metrics: newMetrics(config.Registerer), log: config.Logger, tail: newTail(), inFlight: map[uuid.UUID]struct{}{}}
+	s := &Store{
+		config: config, pool: pool, metrics: newMetrics(config.Registerer), log: config.Logger, tail: newTail(),
+		inFlight: map[uuid.UUID]struct{}{}, notices: map[noticeKey]struct{}{},
+	}
 	if err := s.enter(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -190,6 +195,7 @@ func (s *Store) Close() {
 	s.begins.stop()
 	s.steps.stop()
 	s.feeds.stop()
+	s.pickUps.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	// Others need not wait for the silence: an old heartbeat frees the wakes now.

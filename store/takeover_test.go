@@ -21,10 +21,14 @@ func silence(t testing.TB, r *rig, s *store.Store) {
 }
 
 // joining is one more process on a rig's database.
-func (r *rig) joining(t testing.TB, url string) (*store.Store, *inbox) {
+func (r *rig) joining(t testing.TB, url string, changes ...func(*store.Config)) (*store.Store, *inbox) {
 	t.Helper()
 	box := &inbox{}
-	return storetest.Open(t, store.Config{URL: url, MaxConns: 8, OnWakes: box.take}), box
+	config := store.Config{URL: url, MaxConns: 8, OnWakes: box.take}
+	for _, change := range changes {
+		change(&config)
+	}
+	return storetest.Open(t, config), box
 }
 
 // TestTakeOver: when a process falls silent, two others take its wakes, each

@@ -21,11 +21,20 @@ type Entry struct {
 	DeviceID string
 	Decision *call.Decision
 	Attempt  *Attempt
+	Notice   *NoticeEntry
 	Confirm  *ConfirmEntry
 	Report   *ReportEntry
 	Event    *call.Event
 	Leg      *call.Leg // as it was after the event leg.updated
 	Call     *call.Call
+}
+
+// NoticeEntry is a notice that was given up: it never reached the vendor, or the
+// vendor refused it.
+type NoticeEntry struct {
+	Purpose call.Purpose
+	Channel call.Channel
+	Reason  call.Reason
 }
 
 // ConfirmEntry is a confirm with its answer and, where the gate was asked, its
@@ -45,7 +54,7 @@ type ReportEntry struct {
 }
 
 // Timeline reads all that happened to a call, in order: each device's decision,
-// each attempt and its answer, each confirm, report and step.
+// each attempt and its answer, each notice that was given up, each confirm, report and step.
 //
 // Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.Call, []Entry, error) {
@@ -59,8 +68,10 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 	}
 	b := &pgx.Batch{}
 	b.Queue(`SELECT leg_id, id, number, channel, started_at, finished_at, outcome, blame, coalesce(reason, ''), coalesce(status, 0),
-			coalesce(code, ''), coalesce(message, ''), coalesce(request_id, '')
+			coalesce(code, ''), coalesce(message, ''), coalesce(request_id, ''), purpose
 		FROM attempts WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.attempts)
+	b.Queue(`SELECT leg_id, done_at, purpose, channel, reason
+		FROM notices WHERE app_id = $1 AND call_id = $2 AND reason IS NOT NULL ORDER BY done_at`, c.AppID, id).Query(t.notices)
 	b.Queue(`SELECT leg_id, at, source, coalesce(vendor_call_id, ''), verdict, coalesce(reason, ''), region
 		FROM confirms WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.confirms)
 	b.Queue(`SELECT leg_id, seq, received_at, body, coalesce(refused, ''), region
@@ -104,10 +115,22 @@ func (t *timeline) attempts(rows pgx.Rows) error {
 	var leg uuid.UUID
 	var a Attempt
 	_, err := pgx.ForEachRow(rows, []any{&leg, &a.ID, &a.Number, &a.Channel, &a.StartedAt, &a.FinishedAt, &a.Outcome, &a.Blame, &a.Reason, &a.Status,
-		&a.Code, &a.Message, &a.RequestID}, func() error {
+		&a.Code, &a.Message, &a.RequestID, &a.Purpose}, func() error {
 		attempt := a
 		attempt.StartedAt, attempt.FinishedAt = a.StartedAt.UTC(), a.FinishedAt.UTC()
 		t.add(a.FinishedAt, leg, Entry{Attempt: &attempt})
+		return nil
+	})
+	return err
+}
+
+func (t *timeline) notices(rows pgx.Rows) error {
+	var leg uuid.UUID
+	var at time.Time
+	var n NoticeEntry
+	_, err := pgx.ForEachRow(rows, []any{&leg, &at, &n.Purpose, &n.Channel, &n.Reason}, func() error {
+		notice := n
+		t.add(at, leg, Entry{Notice: &notice})
 		return nil
 	})
 	return err

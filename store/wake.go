@@ -12,8 +12,10 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Wake is the waking of one leg, owned by this process until it is finished.
+// Wake is the waking of one leg, or a notice to its device, owned by this process
+// until it is finished.
 type Wake struct {
+	Purpose     call.Purpose
 	AppID       string
 	CallID      uuid.UUID
 	LegID       uuid.UUID
@@ -26,15 +28,16 @@ type Wake struct {
 	Locale      string
 	Number      int              // of the next attempt, from 1; fences its outcome
 	Payload     call.WakePayload // but for its Token and SentAt
-	RingEnd     time.Time        // by this machine's clock, reckoned from the database's
+	RingEnd     time.Time        // by this machine's clock, reckoned from the database's; of a notice, when it is given up
 	KeepFor     time.Duration    // how long the vendor may keep a VoIP push; see call.Policy
+	Text        string           // of a missed call's notice, where the app has words of its own
 }
 
 // newWake makes the wake of a leg. ringEnd is the end of the ring by this
 // machine's clock.
 func newWake(c *call.Call, l *call.Leg, d call.Device, p call.Policy, number int, ringEnd time.Time) Wake {
 	w := Wake{
-		AppID: c.AppID, CallID: c.ID, LegID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Channel: l.WakeChannel,
+		Purpose: call.PurposeRing, AppID: c.AppID, CallID: c.ID, LegID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Channel: l.WakeChannel,
 		Token: d.Tokens[l.WakeChannel.Token()].Value, BundleID: d.BundleID, Environment: d.Environment, Locale: d.Locale,
 		Number: number, RingEnd: ringEnd, KeepFor: p.APNsVoIPExpiration,
 		Payload: call.WakePayload{
@@ -55,7 +58,8 @@ func newWake(c *call.Call, l *call.Leg, d call.Device, p call.Policy, number int
 // Attempt is one request to a vendor and what came of it.
 type Attempt struct {
 	ID         uuid.UUID // the vendor's message id
-	Number     int
+	Purpose    call.Purpose
+	Number     int // counts those of one leg and purpose
 	Channel    call.Channel
 	StartedAt  time.Time
 	FinishedAt time.Time
@@ -96,7 +100,11 @@ func (s *Store) NewAttemptID() uuid.UUID { return newID(s.Now()) }
 //
 // Errors: ErrBusy, ErrUnavailable; ErrNotFound where the call is gone.
 func (s *Store) FinishAttempt(ctx context.Context, w Wake, o Outcome) (more bool, err error) {
-	out, err := s.change(ctx, step{appID: w.AppID, callID: w.CallID, apply: func(u *underLock) (any, error) {
+	_, notice := w.notice()
+	out, err := s.change(ctx, step{appID: w.AppID, callID: w.CallID, notice: notice, apply: func(u *underLock) (any, error) {
+		if notice {
+			return u.finishNotice(s.process, w, o), nil
+		}
 		return u.finishAttempt(s.process, w, o), nil
 	}})
 	if errors.Is(err, ErrNotFound) {
@@ -120,8 +128,9 @@ func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
 	if o.Attempt != nil {
 		u.writes.attempts = append(u.writes.attempts, attemptWrite{*o.Attempt, w.AppID, w.CallID, w.LegID, process})
 	}
-	if o.TokenState != "" {
-		u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{w.AppID, w.DeviceID, w.Channel.Token(), w.Token, o.TokenState, o.DeadSince, u.now})
+	u.markToken(w, o)
+	if o.Next == WakeAccepted {
+		u.call.Alert(l, w.Channel, u.now)
 	}
 	if row.wakeProcess == nil || *row.wakeProcess != process || row.wakeAttempt != w.Number {
 		return false // another process took it over meanwhile
@@ -143,9 +152,19 @@ func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
 // second one while its app has not confirmed.
 func waits(l *call.Leg) bool { return l.Status == call.LegWaking || l.Status == call.LegHandedOver }
 
+// markToken marks a token that was refused for good.
+func (u *underLock) markToken(w Wake, o Outcome) {
+	if o.TokenState != "" {
+		u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{w.AppID, w.DeviceID, w.Channel.Token(), w.Token, o.TokenState, o.DeadSince, u.now})
+	}
+}
+
 // WakeWanted reports whether a wake is still this process's to send: its leg
-// waits for it, and no other process has taken it over.
+// waits for it, and no other process has taken it over. So of a notice.
 func (s *Store) WakeWanted(ctx context.Context, w Wake) (wanted bool, err error) {
+	if _, notice := w.notice(); notice {
+		return s.noticeWanted(ctx, w)
+	}
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM legs
 		WHERE app_id = $1 AND call_id = $2 AND id = $3 AND status IN ('waking', 'handed_over') AND wake_process = $4 AND wake_attempt = $5)`,
 		w.AppID, w.CallID, w.LegID, s.process, w.Number).Scan(&wanted)
@@ -161,7 +180,11 @@ func (s *Store) own(wakes []Wake) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range wakes {
-		s.inFlight[w.LegID] = struct{}{}
+		if key, notice := w.notice(); notice {
+			s.notices[key] = struct{}{}
+		} else {
+			s.inFlight[w.LegID] = struct{}{}
+		}
 	}
 }
 
@@ -169,7 +192,11 @@ func (s *Store) disown(wakes []Wake) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range wakes {
-		delete(s.inFlight, w.LegID)
+		if key, notice := w.notice(); notice {
+			delete(s.notices, key)
+		} else {
+			delete(s.inFlight, w.LegID)
+		}
 	}
 }
 
@@ -210,12 +237,18 @@ type orphan struct {
 	Owner    uuid.UUID
 }
 
-// TakeOver takes the wakes of processes that fell silent, and returns how many
-// it took. They go to Config.OnWakes. Two processes that try at once get each
-// wake once: it is taken under its call's lock.
+// TakeOver takes the wakes and the notices of processes that fell silent, and
+// returns how many it took. They go to Config.OnWakes. Two processes that try at
+// once get each of them once: it is taken under its call's lock.
 func (s *Store) TakeOver(ctx context.Context) (int, error) {
 	s.takeOverMu.Lock()
 	defer s.takeOverMu.Unlock()
+	wakes, wakesErr := s.takeWakes(ctx)
+	notices, noticesErr := s.takeNotices(ctx)
+	return wakes + notices, errors.Join(wakesErr, noticesErr)
+}
+
+func (s *Store) takeWakes(ctx context.Context) (int, error) {
 	// What this process has in hand is left out there, or a thousand of its own
 	// would hide the orphans.
 	rows, err := s.pool.Query(ctx, `
@@ -250,6 +283,9 @@ func (s *Store) TakeOver(ctx context.Context) (int, error) {
 	return taken, err
 }
 
+// abandoned is what is said of an attempt that nobody knows the answer of.
+const abandoned = "its process stopped or fell silent before an outcome was recorded; the vendor may have the message"
+
 // takeOver makes this process the owner of an orphan and puts the lost attempt
 // on record. It returns nil where nothing is left to be sent.
 func (u *underLock) takeOver(s *Store, o orphan) *Wake {
@@ -260,7 +296,7 @@ func (u *underLock) takeOver(s *Store, o orphan) *Wake {
 	u.writes.attempts = append(u.writes.attempts, attemptWrite{
 		Attempt: Attempt{
 			ID: newID(u.now), Number: row.wakeAttempt, Channel: l.WakeChannel, StartedAt: u.now, FinishedAt: u.now, Outcome: "abandoned", Blame: "us",
-			Message: "its process stopped or fell silent before an outcome was recorded; the vendor may have the message",
+			Message: abandoned,
 		}, appID: o.AppID, callID: o.CallID, legID: o.LegID, process: o.Owner,
 	})
 	if !waits(l) {

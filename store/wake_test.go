@@ -64,7 +64,7 @@ func TestWakesHandedOut(t *testing.T) {
 	}
 	w.RingEnd = time.Time{}
 	want := store.Wake{
-		AppID: app, CallID: c.ID, LegID: legOf(t, c, "d1").ID, DeviceID: "d1", UserID: "u2", Channel: call.PushKitVoIP, Token: "T1",
+		Purpose: call.PurposeRing, AppID: app, CallID: c.ID, LegID: legOf(t, c, "d1").ID, DeviceID: "d1", UserID: "u2", Channel: call.PushKitVoIP, Token: "T1",
 		BundleID: "com.example.voip", Environment: "sandbox", Locale: "zh-CN", Number: 1,
 		Payload: call.WakePayload{
 			Call: c.ID, Leg: legOf(t, c, "d1").ID, Callee: "u2", Presentation: call.CallServiceKit, Media: call.Video, VoiceAnswer: true, Conference: true,

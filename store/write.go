@@ -25,8 +25,11 @@ type writes struct {
 	reports    []reportWrite
 	deadTokens []tokenWrite
 	regions    []regionWrite
-	wakes      []Wake   // that begin with the commit, besides those of new calls
+	wakes      []Wake // that begin with the commit, besides those of new calls
+	notices    []noticeWrite
 	observed   []func() // what the metrics are told once it is committed
+
+	noticeChanges []noticeWrite // of notices that were there before
 }
 
 // observe keeps an observation until the batch is committed.
@@ -126,6 +129,11 @@ func (w *writes) begin(c *call.Call, now time.Time) {
 		}
 		w.newLegs = append(w.newLegs, row)
 	}
+	for i := range c.Legs {
+		if p := c.Notice(&c.Legs[i]); p != "" { // the call has ended at once
+			w.notice(c, &c.Legs[i], p, now)
+		}
+	}
 	w.note(c, now)
 }
 
@@ -155,6 +163,8 @@ func (w *writes) queue(b *pgx.Batch) {
 	w.queueReports(b)
 	w.queueTokens(b)
 	w.queueRegions(b)
+	w.queueNotices(b)
+	w.queueNoticeChanges(b)
 }
 
 func (w *writes) queueNewCalls(b *pgx.Batch) {

@@ -217,6 +217,10 @@ var promises = []struct{ what, query string }{
 	{"a leg was woken again that no vendor had accepted, or after its app confirmed", `
 		SELECT id FROM legs WHERE (escalated_at IS NOT NULL OR rewoken_at IS NOT NULL)
 		AND (handed_over_at IS NULL OR least(escalated_at, rewoken_at) < handed_over_at OR greatest(escalated_at, rewoken_at) > confirmed_at)`},
+	{"a user is told of a call that nobody missed", `
+		SELECT n.leg_id FROM notices n LEFT JOIN calls c ON c.app_id = n.app_id AND c.id = n.call_id
+		WHERE n.purpose = 'missed_call' AND (c.status IS DISTINCT FROM 'ended' OR c.answered_at IS NOT NULL
+			OR EXISTS (SELECT FROM legs l WHERE l.app_id = n.app_id AND l.call_id = n.call_id AND l.status = 'rejected'))`},
 }
 
 // Broken looks for broken promises in a database and describes each.

@@ -56,6 +56,11 @@ func TestBroken(t *testing.T) {
 		{"woken again that no vendor had accepted", `UPDATE legs SET escalated_at = now() WHERE status = 'waking'`},
 		{"or after its app confirmed", `UPDATE legs SET handed_over_at = confirmed_at, rewoken_at = confirmed_at + interval '1 s' WHERE status = 'active'`},
 		{"a wake is owned that nobody wants", `UPDATE legs SET wake_process = gen_random_uuid() WHERE status = 'skipped'`},
+		// What is inserted stays: these come last.
+		{"a call that nobody missed", `INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at)
+			SELECT app_id, call_id, id, 'missed_call', device_id, 'push_kit_alert', gen_random_uuid(), 1, now() FROM legs WHERE call_id = (` + winner + `)`},
+		{"a call that nobody missed", `UPDATE notices SET call_id = (` + live + `)`},
+		{"a call that nobody missed", `UPDATE notices SET call_id = (` + ended + `); UPDATE legs SET status = 'rejected' WHERE call_id = (` + ended + `) AND device_id = 'd2'`},
 	} {
 		found[tc.what] = true
 		tx := `BEGIN; CREATE TABLE saved_calls AS TABLE calls; CREATE TABLE saved_legs AS TABLE legs; CREATE TABLE saved_events AS TABLE events; COMMIT`

@@ -1,0 +1,365 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
+)
+
+// noticeKey names a notice: a leg has one of each purpose.
+type noticeKey struct {
+	leg     uuid.UUID
+	purpose call.Purpose
+}
+
+// notice names what a wake that is a notice is about.
+func (w *Wake) notice() (key noticeKey, ok bool) {
+	return noticeKey{w.LegID, w.Purpose}, w.Purpose != call.PurposeRing && w.Purpose != ""
+}
+
+// noticeRow is a notice that a step may change; two of them compare.
+type noticeRow struct {
+	noticeKey
+	channel   call.Channel
+	process   uuid.UUID
+	attempt   int
+	createdAt time.Time
+	doneAt    time.Time
+	reason    call.Reason
+}
+
+// noticeWrite is a notice to be written.
+type noticeWrite struct {
+	noticeRow
+	appID    string
+	callID   uuid.UUID
+	deviceID string
+	instead  bool // of a notification whose revoking may be under way
+}
+
+// owed is what a leg's device is to be sent as its call now stands. While a
+// wake is under way it is nothing yet: the vendor might accept the wake after
+// the notice, and the phone would show a call that is over.
+func (u *underLock) owed(i int) call.Purpose {
+	if u.rows[i].wakeProcess != nil {
+		return ""
+	}
+	return u.call.Notice(&u.call.Legs[i])
+}
+
+// owe adds the notices that the steps made due. Each is due once, when what its
+// leg is owed becomes that.
+func (u *underLock) owe() {
+	for i := range u.rows {
+		if p := u.owed(i); p != "" && p != u.owedBefore[i] {
+			u.writes.notice(&u.call, &u.call.Legs[i], p, u.now)
+		}
+	}
+}
+
+func (w *writes) notice(c *call.Call, l *call.Leg, p call.Purpose, now time.Time) {
+	w.notices = append(w.notices, noticeWrite{
+		noticeRow: noticeRow{
+			noticeKey: noticeKey{l.ID, p}, channel: l.Platform.NoticeChannel(), process: w.process, attempt: 1, createdAt: now,
+		},
+		appID: c.AppID, callID: c.ID, deviceID: l.DeviceID, instead: p == call.PurposeMissedCall && !l.AlertedAt.IsZero(),
+	})
+}
+
+func (w *writes) queueNotices(b *pgx.Batch) {
+	rows := w.notices
+	if len(rows) == 0 {
+		return
+	}
+	for _, r := range rows {
+		if r.instead { // the revoking would take the notice away
+			b.Queue(`UPDATE notices SET done_at = $4 WHERE app_id = $1 AND call_id = $2 AND leg_id = $3 AND purpose = 'revoke' AND done_at IS NULL`,
+				r.appID, r.callID, r.leg, r.createdAt)
+		}
+	}
+	b.Queue(`INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at)
+		SELECT app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at
+		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::integer[], $9::timestamptz[])
+		AS q (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at)
+		ON CONFLICT DO NOTHING`,
+		column(rows, func(r *noticeWrite) string { return r.appID }),
+		column(rows, func(r *noticeWrite) uuid.UUID { return r.callID }),
+		column(rows, func(r *noticeWrite) uuid.UUID { return r.leg }),
+		column(rows, func(r *noticeWrite) string { return string(r.purpose) }),
+		column(rows, func(r *noticeWrite) string { return r.deviceID }),
+		column(rows, func(r *noticeWrite) string { return string(r.channel) }),
+		column(rows, func(r *noticeWrite) uuid.UUID { return r.process }),
+		column(rows, func(r *noticeWrite) int32 { return int32(r.attempt) }),
+		column(rows, func(r *noticeWrite) time.Time { return r.createdAt }))
+}
+
+// queueNoticeChanges writes what steps made of notices that were there.
+func (w *writes) queueNoticeChanges(b *pgx.Batch) {
+	rows := w.noticeChanges
+	if len(rows) == 0 {
+		return
+	}
+	low, high := span(column(rows, func(r *noticeWrite) uuid.UUID { return r.callID }))
+	b.Queue(`UPDATE notices n SET process = q.process, attempt = q.attempt, done_at = q.done_at, reason = nullif(q.reason, '')
+		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::integer[], $7::timestamptz[], $8::text[])
+		AS q (app_id, call_id, leg_id, purpose, process, attempt, done_at, reason)
+		WHERE n.app_id = q.app_id AND n.call_id = q.call_id AND n.leg_id = q.leg_id AND n.purpose = q.purpose AND n.call_id BETWEEN $9 AND $10`,
+		column(rows, func(r *noticeWrite) string { return r.appID }),
+		column(rows, func(r *noticeWrite) uuid.UUID { return r.callID }),
+		column(rows, func(r *noticeWrite) uuid.UUID { return r.leg }),
+		column(rows, func(r *noticeWrite) string { return string(r.purpose) }),
+		column(rows, func(r *noticeWrite) uuid.UUID { return r.process }),
+		column(rows, func(r *noticeWrite) int32 { return int32(r.attempt) }),
+		column(rows, func(r *noticeWrite) *time.Time { return orNull(r.doneAt) }),
+		column(rows, func(r *noticeWrite) string { return string(r.reason) }), low, high)
+}
+
+// loadNotices queues the reading of the notices of a batch's calls that have a
+// step about one.
+func (s *Store) loadNotices(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) {
+	var apps []string
+	var ids []uuid.UUID
+	for _, j := range jobs {
+		if j.in.notice {
+			apps, ids = append(apps, j.in.appID), append(ids, j.in.callID)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	low, high := span(ids)
+	b.Queue(`SELECT n.call_id, n.leg_id, n.purpose, n.channel, n.process, n.attempt, n.created_at, n.done_at, coalesce(n.reason, '')
+		FROM notices n WHERE n.app_id = ANY($1) AND n.call_id = ANY($2) AND n.call_id BETWEEN $3 AND $4`,
+		apps, ids, low, high).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var n noticeRow
+		_, err := pgx.ForEachRow(rows, []any{&id, &n.leg, &n.purpose, &n.channel, &n.process, &n.attempt, when{&n.createdAt}, when{&n.doneAt}, &n.reason}, func() error {
+			if u := load.calls[id]; u != nil {
+				u.notices, u.noticesBefore = append(u.notices, n), append(u.noticesBefore, n)
+			}
+			return nil
+		})
+		return err
+	})
+}
+
+// saveNotices adds what the steps changed of notices to the batch's writes.
+func (u *underLock) saveNotices() {
+	for i, n := range u.notices {
+		if n != u.noticesBefore[i] {
+			u.writes.noticeChanges = append(u.writes.noticeChanges, noticeWrite{noticeRow: n, appID: u.call.AppID, callID: u.call.ID})
+		}
+	}
+}
+
+// noticeOf finds a notice that was read; nil for none.
+func (u *underLock) noticeOf(key noticeKey) *noticeRow {
+	i := slices.IndexFunc(u.notices, func(n noticeRow) bool { return n.noticeKey == key })
+	if i < 0 {
+		return nil
+	}
+	return &u.notices[i]
+}
+
+// orphanNotice is a notice to be picked up: one that was just written, or one
+// whose owner fell silent.
+type orphanNotice struct {
+	AppID    string
+	CallID   uuid.UUID
+	LegID    uuid.UUID
+	Purpose  call.Purpose
+	DeviceID string
+	Owner    uuid.UUID
+}
+
+// pickUp reads the tokens for notices that a batch has written and hands them to
+// Config.OnWakes. Nobody waits for it: what it cannot do now, the next look for
+// orphans does.
+func (s *Store) pickUp(rows []noticeWrite) {
+	if len(rows) == 0 {
+		return
+	}
+	s.pickUps.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*stepTimeout)
+		defer cancel()
+		err := eachAtOnce(rows, func(r noticeWrite) error {
+			_, err := s.takeNotice(ctx, orphanNotice{r.appID, r.callID, r.leg, r.purpose, r.deviceID, s.process}, true)
+			return err
+		})
+		if err != nil {
+			s.log.Warn("notices are left to the next look for orphans", "error", err)
+		}
+	})
+}
+
+// takeNotices takes the notices of processes that fell silent, and what this
+// process owns by a commit whose answer was lost.
+func (s *Store) takeNotices(ctx context.Context) (int, error) {
+	legs, purposes := s.noticesInHand()
+	rows, err := s.pool.Query(ctx, `
+		SELECT n.app_id, n.call_id, n.leg_id, n.purpose, n.device_id, n.process AS owner
+		FROM notices n LEFT JOIN processes p ON p.id = n.process
+		WHERE n.done_at IS NULL AND n.call_id >= $1
+		  AND (n.process = $2 AND NOT EXISTS (
+		         SELECT FROM unnest($4::uuid[], $5::text[]) AS h (leg_id, purpose) WHERE h.leg_id = n.leg_id AND h.purpose = n.purpose)
+		    OR n.process <> $2 AND (p.beat_at IS NULL OR p.beat_at < clock_timestamp() - $3::interval))
+		LIMIT 1000`, FloorID(s.Now().Add(-longestCall-time.Hour)), s.process, s.config.SilentAfter, legs, purposes)
+	if err != nil {
+		return 0, translate(err)
+	}
+	orphans, err := collect[orphanNotice](rows)
+	if err != nil {
+		return 0, translate(err)
+	}
+	taken := make(chan struct{}, len(orphans))
+	err = eachAtOnce(orphans, func(o orphanNotice) error {
+		took, err := s.takeNotice(ctx, o, false)
+		if took {
+			taken <- struct{}{}
+		}
+		return err
+	})
+	return len(taken), err
+}
+
+// takeNotice has this process send a notice, as a step of its call, and reports
+// whether there is something to be sent. fresh says that this process has just
+// written it and has it in hand already.
+func (s *Store) takeNotice(ctx context.Context, o orphanNotice, fresh bool) (bool, error) {
+	key := noticeKey{o.LegID, o.Purpose}
+	out, err := s.change(ctx, step{appID: o.AppID, callID: o.CallID, deviceID: o.DeviceID, notice: true, apply: func(u *underLock) (any, error) {
+		if !fresh && o.Owner == s.process && s.noticeInHand(key) {
+			return (*Wake)(nil), nil // found by a look that is over
+		}
+		return u.takeNotice(s.process, o, fresh), nil
+	}})
+	w, _ := out.(*Wake)
+	if err != nil || w == nil {
+		if fresh {
+			s.disownNotices(key)
+		}
+		if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		return false, err
+	}
+	s.own([]Wake{*w})
+	s.config.OnWakes([]Wake{*w})
+	return true, nil
+}
+
+// takeNotice makes a process the owner of a notice and puts the attempt on
+// record that its last owner may have made. It returns nil where nothing is left
+// to be sent, or cannot be.
+func (u *underLock) takeNotice(process uuid.UUID, o orphanNotice, fresh bool) *Wake {
+	l, n := u.call.Leg(o.LegID), u.noticeOf(noticeKey{o.LegID, o.Purpose})
+	if l == nil || n == nil || !n.doneAt.IsZero() || n.process != o.Owner {
+		return nil // another was faster
+	}
+	if !fresh {
+		u.writes.attempts = append(u.writes.attempts, attemptWrite{
+			Attempt: Attempt{
+				ID: newID(u.now), Purpose: n.purpose, Number: n.attempt, Channel: n.channel, StartedAt: u.now, FinishedAt: u.now,
+				Outcome: "abandoned", Blame: "us", Message: abandoned,
+			}, appID: o.AppID, callID: o.CallID, legID: o.LegID, process: o.Owner,
+		})
+		n.process = process
+		n.attempt++
+	}
+	d, ok := u.devices[appKey{o.AppID, o.DeviceID}]
+	if !ok || d.UserID != l.UserID {
+		n.doneAt, n.reason = u.now, call.ReasonNoToken
+		return nil
+	}
+	if reason := d.Notifiable(n.channel, u.tenant.configured); reason != "" {
+		n.doneAt, n.reason = u.now, reason
+		return nil
+	}
+	patience := n.createdAt.Add(call.NoticePatience).Sub(u.now)
+	w := newWake(&u.call, l, d.Device, u.tenant.policy, n.attempt, time.Now().Add(patience))
+	w.Purpose, w.Channel, w.Token = n.purpose, n.channel, d.Tokens[n.channel.Token()].Value
+	w.Payload.Purpose, w.Payload.Presentation = n.purpose, call.Alert
+	if n.purpose == call.PurposeMissedCall {
+		w.Text = u.tenant.policy.MissedText(d.Locale, u.call.Media)
+	}
+	return &w
+}
+
+// finishNotice records what an attempt to send a notice came to. The leg stays
+// as it is.
+func (u *underLock) finishNotice(process uuid.UUID, w Wake, o Outcome) bool {
+	key, _ := w.notice()
+	if o.Attempt != nil {
+		a := *o.Attempt
+		a.Purpose = w.Purpose
+		u.writes.attempts = append(u.writes.attempts, attemptWrite{a, w.AppID, w.CallID, w.LegID, process})
+	}
+	u.markToken(w, o)
+	n := u.noticeOf(key)
+	if n == nil || !n.doneAt.IsZero() || n.process != process || n.attempt != w.Number {
+		return false // another process took it over meanwhile, or the notice of a missed call came in the place of a revoke
+	}
+	switch o.Next {
+	case WakeAgain:
+		n.attempt++
+		return true
+	case WakeGivenUp:
+		n.reason = o.Reason
+	}
+	n.doneAt = u.now
+	return false
+}
+
+// noticeWanted is WakeWanted for a notice.
+func (s *Store) noticeWanted(ctx context.Context, w Wake) (wanted bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM notices
+		WHERE app_id = $1 AND call_id = $2 AND leg_id = $3 AND purpose = $4 AND done_at IS NULL AND process = $5 AND attempt = $6)`,
+		w.AppID, w.CallID, w.LegID, w.Purpose, s.process, w.Number).Scan(&wanted)
+	return wanted, translate(err)
+}
+
+// ownNotices and disownNotices are own and disown for notices that have no wake
+// yet.
+func (s *Store) ownNotices(keys ...noticeKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		s.notices[k] = struct{}{}
+	}
+}
+
+func (s *Store) disownNotices(keys ...noticeKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		delete(s.notices, k)
+	}
+}
+
+func (s *Store) noticeInHand(key noticeKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.notices[key]
+	return ok
+}
+
+// noticesInHand lists the notices that this process has in hand.
+func (s *Store) noticesInHand() (legs []uuid.UUID, purposes []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.notices {
+		legs, purposes = append(legs, k.leg), append(purposes, string(k.purpose))
+	}
+	return legs, purposes
+}
+
+// noticeKeys names the notices of a batch.
+func (w *writes) noticeKeys() []noticeKey {
+	return column(w.notices, func(r *noticeWrite) noticeKey { return r.noticeKey })
+}
