@@ -64,7 +64,10 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Dispatcher sends the wakes that its process owns.
+// noticePause is the longest pause between two attempts to send a notice.
+const noticePause = time.Minute
+
+// Dispatcher sends the wakes and notices that its process owns.
 type Dispatcher struct {
 	config  Config
 	metrics *metrics
@@ -75,9 +78,10 @@ type Dispatcher struct {
 	sends context.Context // outlives waits by Drain, for what is under way
 	abort context.CancelFunc
 
-	inHand atomic.Int64
-	mu     sync.Mutex // guards wg.Add against the wait for it
-	wg     sync.WaitGroup
+	rings   atomic.Int64 // wakes in hand
+	notices atomic.Int64 // notices in hand
+	mu      sync.Mutex   // guards wg.Add against the wait for it
+	wg      sync.WaitGroup
 }
 
 // New makes a dispatcher; it sends as soon as it is handed wakes.
@@ -90,8 +94,8 @@ func New(config Config) *Dispatcher {
 	return d
 }
 
-// Enqueue takes wakes to be sent. It does not block. After Close it leaves them
-// to other processes.
+// Enqueue takes wakes to be sent, and notices. It does not block. After Close it
+// leaves them to other processes.
 func (d *Dispatcher) Enqueue(wakes []store.Wake) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,19 +103,29 @@ func (d *Dispatcher) Enqueue(wakes []store.Wake) {
 		return
 	}
 	for _, w := range wakes {
-		d.inHand.Add(1)
+		count, do := &d.rings, d.wake
+		if notice(w) {
+			count = &d.notices
+			if count.Load() >= int64(d.config.MostInHand) { // the vendor has been away for long; no call is kept out for this
+				do = func(w store.Wake) { d.giveUp(w, call.ReasonVendorUnavailable) }
+			}
+		}
+		count.Add(1)
 		d.metrics.inHand.Inc()
 		d.wg.Go(func() {
 			defer d.metrics.inHand.Dec()
-			defer d.inHand.Add(-1)
-			d.wake(w)
+			defer count.Add(-1)
+			do(w)
 		})
 	}
 }
 
+// notice reports whether a wake is a notice: it has no ring to be in time for.
+func notice(w store.Wake) bool { return w.Purpose != call.PurposeRing }
+
 // Full reports whether so many wakes are in hand that no more calls should be
 // taken in.
-func (d *Dispatcher) Full() bool { return d.inHand.Load() >= int64(d.config.MostInHand) }
+func (d *Dispatcher) Full() bool { return d.rings.Load() >= int64(d.config.MostInHand) }
 
 // Close stops sending: what waits for a retry is left to other processes, and
 // what is under way may end within Config.Drain.
@@ -126,7 +140,7 @@ func (d *Dispatcher) Close() {
 }
 
 // wake sends one wake until the vendor accepts it, refuses it for good, or the
-// ring is over.
+// ring is over, or with it the time that a notice has.
 func (d *Dispatcher) wake(w store.Wake) {
 	lastReason := call.ReasonDeadlinePassed
 	renewed := false
@@ -207,9 +221,12 @@ func (d *Dispatcher) admit(w store.Wake) (p place, refused call.Reason, err erro
 	if err != nil {
 		return place{}, "", err
 	}
+	if !l.sender.Serves(w.Purpose) {
+		return place{}, call.ReasonChannelNotConfigured, nil
+	}
 	ctx, cancel := context.WithTimeout(d.waits, left)
 	defer cancel()
-	p, err = l.acquire(ctx)
+	p, err = l.acquire(ctx, notice(w))
 	if errors.Is(err, context.DeadlineExceeded) {
 		return place{}, call.ReasonDeadlinePassed, nil
 	}
@@ -222,7 +239,7 @@ var errSilent = errors.New("this process's heartbeat is too old")
 // send makes one attempt and gives its place back.
 func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	st := d.config.Store
-	attempt := store.Attempt{ID: st.NewAttemptID(), Number: w.Number, Channel: w.Channel, StartedAt: st.Now()}
+	attempt := store.Attempt{ID: st.NewAttemptID(), Purpose: w.Purpose, Number: w.Number, Channel: w.Channel, StartedAt: st.Now()}
 	var answer Answer
 	token, err := d.config.WakeToken(w)
 	if err != nil {
@@ -241,17 +258,17 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	attempt.Outcome, attempt.Blame, attempt.Reason = string(answer.Outcome), string(answer.Blame), answer.Reason
 	attempt.Status, attempt.Code, attempt.Message, attempt.RequestID = answer.Status, answer.Code, answer.Message, answer.RequestID
 	took := attempt.FinishedAt.Sub(attempt.StartedAt)
-	d.metrics.attempt(w.Channel, answer, took)
+	d.metrics.attempt(w, answer, took)
 	d.config.Logger.Info("attempt", "app_id", w.AppID, "call_id", w.CallID, "leg_id", w.LegID, "attempt_id", attempt.ID, "number", w.Number,
-		"channel", w.Channel, "outcome", answer.Outcome, "blame", answer.Blame, "status", answer.Status, "code", answer.Code, "duration", took)
+		"purpose", w.Purpose, "channel", w.Channel, "outcome", answer.Outcome, "blame", answer.Blame, "status", answer.Status, "code", answer.Code, "duration", took)
 	return answer, attempt
 }
 
 // message puts a wake into the words that every vendor shares.
 func message(w store.Wake, attempt uuid.UUID, token string, now time.Time) Message {
 	m := Message{
-		Attempt: attempt, Channel: w.Channel, Token: w.Token, BundleID: w.BundleID, Environment: w.Environment, Locale: w.Locale,
-		Payload: w.Payload, RingLeft: time.Until(w.RingEnd), KeepFor: w.KeepFor,
+		Attempt: attempt, Purpose: w.Purpose, Channel: w.Channel, Token: w.Token, BundleID: w.BundleID, Environment: w.Environment, Locale: w.Locale,
+		Payload: w.Payload, RingLeft: time.Until(w.RingEnd), KeepFor: w.KeepFor, Text: w.Text,
 	}
 	m.Payload.Token, m.Payload.SentAt = token, now
 	return m
@@ -274,13 +291,27 @@ func (d *Dispatcher) judge(w store.Wake, a Answer, try int, renewed bool) (store
 	switch {
 	case a.Retry == RetryOnce && !renewed:
 		return store.Outcome{Next: store.WakeAgain}, 0
-	case a.Retry == RetryLater && try < len(d.config.Backoff):
-		pause := jitter(d.config.Backoff[try])
-		if time.Until(w.RingEnd)-pause > d.config.Margin {
+	case a.Retry == RetryLater:
+		if pause, ok := d.backoff(w, try); ok && time.Until(w.RingEnd)-pause > d.config.Margin {
 			return store.Outcome{Next: store.WakeAgain}, pause
 		}
 	}
 	return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason}, 0
+}
+
+// backoff is how long to wait after an attempt; ok is false where there are to
+// be no more of them. A notice has more time than a ring, and its pauses go on
+// doubling.
+func (d *Dispatcher) backoff(w store.Wake, try int) (pause time.Duration, ok bool) {
+	all := d.config.Backoff
+	if try < len(all) {
+		return jitter(all[try]), true
+	}
+	if !notice(w) {
+		return 0, false
+	}
+	doubled := all[len(all)-1] << min(try-len(all)+1, 10)
+	return jitter(min(doubled, noticePause)), true
 }
 
 // jitter spreads a pause over half to one and a half of it, so that many wakes
@@ -306,7 +337,7 @@ func (d *Dispatcher) pause(pause time.Duration) bool {
 }
 
 func (d *Dispatcher) giveUp(w store.Wake, reason call.Reason) {
-	d.metrics.givenUp.WithLabelValues(string(w.Channel), string(reason)).Inc()
+	d.metrics.givenUp.WithLabelValues(string(w.Purpose), string(w.Channel), string(reason)).Inc()
 	d.finish(w, store.Outcome{Next: store.WakeGivenUp, Reason: reason})
 }
 

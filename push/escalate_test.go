@@ -26,11 +26,14 @@ func (r *rig) pass(by time.Duration) {
 	r.sql("", `UPDATE legs SET handed_over_at = handed_over_at - $1::interval, confirm_due_at = confirm_due_at - $1::interval WHERE confirm_due_at IS NOT NULL`, by)
 }
 
-// kinds are what the vendor got for a user's phone, as "push-type verdict", and
+// kinds are the wakes that the vendor got for a user's phone, as "push-type verdict", and
 // how long it was to keep each, in seconds.
 func (r *rig) kinds(user string) (all []string, ttls []int) {
 	r.t.Helper()
 	for _, m := range r.sim.Messages(token(user), 0) {
+		if isNotice(m) {
+			continue
+		}
 		var body struct {
 			Options struct {
 				TTL int `json:"ttl"`

@@ -250,6 +250,7 @@ func (p *process) leg(c call.Call, want call.LegStatus) call.Leg {
 	return l
 }
 
+// attempts are those to wake a call's device.
 func (p *process) attempts(c call.Call) (all []store.Attempt) {
 	p.t.Helper()
 	_, entries, err := p.Timeline(p.t.Context(), c.AppID, c.ID)
@@ -257,7 +258,7 @@ func (p *process) attempts(c call.Call) (all []store.Attempt) {
 		p.t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Attempt != nil {
+		if e.Attempt != nil && e.Attempt.Purpose == call.PurposeRing {
 			all = append(all, *e.Attempt)
 		}
 	}
@@ -312,10 +313,18 @@ type sent struct {
 	token   string // of the wake
 }
 
-// sent lists what the vendor got for a user's phone.
+// isNotice tells what is sent besides wakes.
+func isNotice(m pushkitsim.Message) bool {
+	return strings.HasSuffix(m.Path, ":revoke") || strings.Contains(string(m.Body), `"MISS_CALL"`)
+}
+
+// sent lists the wakes that the vendor got for a user's phone.
 func (r *rig) sent(user string) (all []sent) {
 	r.t.Helper()
 	for _, m := range r.sim.Messages(token(user), 0) {
+		if isNotice(m) {
+			continue
+		}
 		var body struct {
 			Payload struct {
 				ExtraData string `json:"extraData"`

@@ -21,6 +21,7 @@ type lane struct {
 	opened    time.Time // the credential's age: a newer one replaces the lane
 	checked   time.Time // when the credential's age was last asked
 	places    chan struct{}
+	notices   chan struct{} // those of the places that notices may have: a thousand missed calls hold up no ring
 	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
 	succeeded atomic.Int64 // Unix seconds of the last acceptance
 }
@@ -38,29 +39,48 @@ var errOpen = errors.New("the vendor failed many times in a row; waiting before 
 
 // place is the right to make one request on a lane.
 type place struct {
-	lane *lane
-	done func(error) // tells the breaker how it went; nil for well
+	lane   *lane
+	done   func(error) // tells the breaker how it went; nil for well
+	notice bool
 }
 
 // acquire waits for a place among the requests in flight. errOpen means that
 // the breaker lets nothing through now.
-func (l *lane) acquire(ctx context.Context) (place, error) {
+func (l *lane) acquire(ctx context.Context, notice bool) (place, error) {
+	p := place{lane: l, notice: notice}
+	if notice {
+		select {
+		case l.notices <- struct{}{}:
+		case <-ctx.Done():
+			return place{}, ctx.Err()
+		}
+	}
 	select {
 	case l.places <- struct{}{}:
 	case <-ctx.Done():
+		if notice {
+			<-l.notices
+		}
 		return place{}, ctx.Err()
 	}
-	done, err := l.breaker.Allow()
-	if err != nil {
-		<-l.places
+	var err error
+	if p.done, err = l.breaker.Allow(); err != nil {
+		p.leave()
 		return place{}, errOpen
 	}
-	return place{l, done}, nil
+	return p, nil
 }
 
 func (p place) giveBack(failure error) {
 	p.done(failure)
+	p.leave()
+}
+
+func (p place) leave() {
 	<-p.lane.places
+	if p.notice {
+		<-p.lane.notices
+	}
 }
 
 // send makes the request and gives the place back. Only the vendor's silence or
@@ -188,7 +208,8 @@ func (ls *lanes) openLane(ctx context.Context, key laneKey) (*lane, error) {
 		return nil, &UnusableError{err}
 	}
 	return &lane{
-		sender: sender, opened: updated, checked: time.Now(), places: make(chan struct{}, ls.config.InFlight),
+		sender: sender, opened: updated, checked: time.Now(),
+		places: make(chan struct{}, ls.config.InFlight), notices: make(chan struct{}, max(1, ls.config.InFlight/4)),
 		breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: key.appID + "/" + string(key.vendor) + "/" + key.environment, MaxRequests: breakProbes, Timeout: breakFor,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },

@@ -37,9 +37,13 @@ func (p *ios) pushes(ctx context.Context) ([]arrival, error) {
 	var found []arrival
 	for _, m := range page.Deliveries {
 		var push struct{ Wake json.RawMessage }
+		var notice struct{ Purpose string }
 		a := arrival{alert: m.PushType == "alert"}
 		if json.Unmarshal(m.Payload, &push) == nil {
 			a.wake = push.Wake
+		}
+		if json.Unmarshal(a.wake, &notice) == nil && notice.Purpose != "" {
+			continue // the system shows it, and there is no call to take
 		}
 		found = append(found, a)
 	}
