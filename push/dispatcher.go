@@ -239,6 +239,7 @@ var errSilent = errors.New("this process's heartbeat is too old")
 // send makes one attempt and gives its place back.
 func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	st := d.config.Store
+	began := time.Now() // the database's time may be set back a little while an attempt is made
 	attempt := store.Attempt{ID: st.NewAttemptID(), Purpose: w.Purpose, Number: w.Number, Channel: w.Channel, StartedAt: st.Now()}
 	var answer Answer
 	token, err := d.config.WakeToken(w)
@@ -254,10 +255,10 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 			answer.Token, answer.Reason, answer.Blame = TokenDead, call.ReasonTokenDead, call.BlameDevice
 		}
 	}
-	attempt.FinishedAt = st.Now()
+	took := time.Since(began)
+	attempt.FinishedAt = attempt.StartedAt.Add(took)
 	attempt.Outcome, attempt.Blame, attempt.Reason = string(answer.Outcome), string(answer.Blame), answer.Reason
 	attempt.Status, attempt.Code, attempt.Message, attempt.RequestID = answer.Status, answer.Code, answer.Message, answer.RequestID
-	took := attempt.FinishedAt.Sub(attempt.StartedAt)
 	d.metrics.attempt(w, answer, took)
 	d.config.Logger.Info("attempt", "app_id", w.AppID, "call_id", w.CallID, "leg_id", w.LegID, "attempt_id", attempt.ID, "number", w.Number,
 		"purpose", w.Purpose, "channel", w.Channel, "outcome", answer.Outcome, "blame", answer.Blame, "status", answer.Status, "code", answer.Code, "duration", took)
