@@ -145,7 +145,7 @@ func sets() map[string][]string {
 	return map[string][]string{
 		"CallStatus": texts(call.Statuses), "EndReason": texts(call.EndReasons), "Direction": texts(call.Directions), "Media": texts(call.AllMedia),
 		"LegStatus": texts(call.LegStatuses), "Reason": texts(call.Reasons), "Channel": texts(call.Channels), "Presentation": texts(call.Presentations),
-		"Platform": texts(call.Platforms), "DeviceType": texts(call.DeviceTypes), "Environment": api.Environments, "TokenName": texts(call.TokenNames),
+		"Platform": texts(call.Platforms), "DeviceType": texts(call.DeviceTypes), "Environment": api.Environments, "TokenName": texts(call.TokenNames), "Purpose": texts(call.Purposes),
 		"TokenState": texts([]call.TokenState{call.TokenAlive, call.TokenDead, call.TokenSuspended}), "ReportEvent": texts(call.ReportEvents),
 		"ReportRefusal": store.Refusals(), "ErrorReason": texts(call.ErrorReasons), "FailureCause": texts(call.FailureCauses),
 		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls),

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,8 @@ type history struct {
 	attempts []*store.Attempt
 	reports  []store.Entry
 	gates    []gateEntry
+
+	told, untold bool // of the missed call: the vendor took the notice, or it was given up
 }
 
 // gateEntry is what the gate knew when it was asked again.
@@ -34,8 +37,12 @@ func newNarrator(v Vendors, c *call.Call, entries []store.Entry) *narrator {
 	for _, e := range entries {
 		h := n.history(e.LegID)
 		switch {
+		case e.Attempt != nil && isNotice(e.Attempt):
+			h.told = h.told || e.Attempt.Purpose == call.PurposeMissedCall && e.Attempt.Outcome == "accepted"
 		case e.Attempt != nil:
 			h.attempts = append(h.attempts, e.Attempt)
+		case e.Notice != nil:
+			h.untold = h.untold || e.Notice.Purpose == call.PurposeMissedCall
 		case e.Confirm != nil && e.Confirm.Gate != nil:
 			h.gates = append(h.gates, gateEntry{e.At, e.Confirm.Gate})
 		case e.Report != nil:
@@ -95,6 +102,8 @@ func (n *narrator) entry(e store.Entry) call.Explanation {
 		return n.decision(e.DeviceID, e.Decision)
 	case e.Attempt != nil:
 		return n.attempt(e.DeviceID, e.Attempt)
+	case e.Notice != nil:
+		return n.notice(e.DeviceID, e.Notice)
 	case e.Confirm != nil:
 		return n.confirm(e.DeviceID, e.Confirm)
 	case e.Report != nil:
@@ -145,7 +154,10 @@ func tellDecision(device string, d *call.Decision, m mood) call.Explanation {
 
 func (n *narrator) attempt(device string, a *store.Attempt) call.Explanation {
 	said := n.explain(a, n.call.LegOf(device))
-	said.Meaning = call.Say("Attempt %d to wake %s over %s: %s.", "第 %d 次唤醒设备 %s（%s）：%s。").With(a.Number, device, a.Channel, answered(a)).Then(said.Meaning)
+	if isNotice(a) {
+		said = ofNotice(a, said)
+	}
+	said.Meaning = purposes[cmp.Or(a.Purpose, call.PurposeRing)].With(a.Number, device, a.Channel, answered(a)).Then(said.Meaning)
 	return said
 }
 

@@ -12,12 +12,14 @@ import (
 )
 
 // The devices of the scenario: a phone of u2 that rings and one that may not,
-// a phone and a tablet of u3 that both ring, and one that was installed anew.
+// a phone and a tablet of u3 that both ring, one whose user
+// misses a call, and one that was installed anew.
 const (
 	phoneToken  = "MAMzLgIkAqEvXwR7uPq1phone1"
 	abroadToken = "MAMzLgIkAqEvXwR7uPq1phone2"
 	secondToken = "MAMzLgIkAqEvXwR7uPq1phone3"
 	tabletToken = "MAMzLgIkAqEvXwR7uPq1tablet3"
+	missedToken = "MAMzLgIkAqEvXwR7uPq1phone10"
 	deadToken   = "MAMzLgIkAqEvXwR7uPq1phone7"
 )
 
@@ -31,6 +33,7 @@ func (r *rig) scenario() {
 	r.refuses()
 	r.doesNotRing()
 	r.racesAndEnds()
+	r.leavesNotices()
 	r.dials()
 	r.follows()
 	r.looksBack()
@@ -205,6 +208,28 @@ func (r *rig) racesAndEnds() {
 	r.ask(r.jwt("u3", "tablet-3"), "POST", path+"/reports", reportOf(1, "answered")).refused(409, api.CodeLostRace)
 	r.ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200) // reports that were the first to ask the gate
 	r.show("completed").ask(r.backend, "POST", "/v1/calls/"+id+"/end", nil).want(200).has("completed", "end_reason")
+}
+
+// leavesNotices: a user who missed a call is told of it, where the device still
+// can be.
+func (r *rig) leavesNotices() {
+	const device = "/v1/devices/phone-10"
+	for _, can := range []bool{true, false} {
+		r.ask(r.backend, "PUT", device, phone("u10", missedToken)).want(200)
+		id := r.ask(r.backend, "POST", "/v1/calls", invite("u10")).want(201).text("id")
+		r.handedOver(id, missedToken)
+		show := "missed"
+		if !can {
+			show = ""
+			r.ask(r.backend, "PUT", device, phone("u10", "", object{"tokens": object{"push_kit": nil}})).want(200)
+		}
+		r.ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200)
+		eventually(r.t, "what became of the notice", func() bool {
+			told := r.ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
+			return told.get("data", len(told.get("data").([]any))-1, "type") != "event"
+		})
+		r.show(show).ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
+	}
 }
 
 func (r *rig) dials() {

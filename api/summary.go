@@ -164,8 +164,11 @@ func (n *narrator) brokeOff(l *call.Leg, told *call.Report) call.Explanation {
 // mostTold is how many devices' troubles the summary of a call tells itself.
 const mostTold = 3
 
-// summary answers for the whole call why it rang, or did not.
-func (n *narrator) summary() call.Text {
+// summary answers for the whole call why it rang, or did not, and who was told
+// that it was missed.
+func (n *narrator) summary() call.Text { return n.rang().Then(n.told()) }
+
+func (n *narrator) rang() call.Text {
 	c := n.call
 	if c.Direction == call.Outgoing {
 		return n.outgoing()

@@ -16,13 +16,14 @@ type entryType string
 const (
 	entryDecision entryType = "decision"
 	entryAttempt  entryType = "attempt"
+	entryNotice   entryType = "notice"
 	entryConfirm  entryType = "confirm"
 	entryReport   entryType = "report"
 	entryEvent    entryType = "event"
 )
 
 // entryTypes lists every entry type.
-var entryTypes = []entryType{entryDecision, entryAttempt, entryConfirm, entryReport, entryEvent}
+var entryTypes = []entryType{entryDecision, entryAttempt, entryNotice, entryConfirm, entryReport, entryEvent}
 
 // entryJSON is one thing that happened to a call.
 type entryJSON struct {
@@ -32,6 +33,7 @@ type entryJSON struct {
 	DeviceID *string       `json:"device_id"`
 	Decision *decisionJSON `json:"decision,omitempty"`
 	Attempt  *attemptJSON  `json:"attempt,omitempty"`
+	Notice   *noticeJSON   `json:"notice,omitempty"`
 	Confirm  *confirmJSON  `json:"confirm,omitempty"`
 	Report   *reportJSON   `json:"report,omitempty"`
 	Event    *eventJSON    `json:"event,omitempty"`
@@ -65,6 +67,7 @@ type decisionJSON struct {
 
 type attemptJSON struct {
 	ID         uuid.UUID    `json:"id"`
+	Purpose    call.Purpose `json:"purpose"`
 	Number     int          `json:"number"`
 	Channel    call.Channel `json:"channel"`
 	StartedAt  moment       `json:"started_at"`
@@ -76,6 +79,12 @@ type attemptJSON struct {
 	Code       *string      `json:"code"`
 	Message    *string      `json:"message"`
 	RequestID  *string      `json:"request_id"`
+}
+
+type noticeJSON struct {
+	Purpose call.Purpose `json:"purpose"`
+	Channel call.Channel `json:"channel"`
+	Reason  call.Reason  `json:"reason"`
 }
 
 type confirmJSON struct {
@@ -156,6 +165,8 @@ func renderEntry(e store.Entry) entryJSON {
 		out.Type, out.Decision = entryDecision, renderDecision(*e.Decision)
 	case e.Attempt != nil:
 		out.Type, out.Attempt = entryAttempt, renderAttempt(*e.Attempt)
+	case e.Notice != nil:
+		out.Type, out.Notice = entryNotice, &noticeJSON{e.Notice.Purpose, e.Notice.Channel, e.Notice.Reason}
 	case e.Confirm != nil:
 		c := e.Confirm
 		out.Type = entryConfirm
@@ -205,7 +216,7 @@ func renderGate(g *store.Gate) (*regionJSON, *string) {
 
 func renderAttempt(a store.Attempt) *attemptJSON {
 	out := &attemptJSON{
-		ID: a.ID, Number: a.Number, Channel: a.Channel, StartedAt: moment(a.StartedAt), DurationMS: int64(a.FinishedAt.Sub(a.StartedAt) / time.Millisecond),
+		ID: a.ID, Purpose: a.Purpose, Number: a.Number, Channel: a.Channel, StartedAt: moment(a.StartedAt), DurationMS: int64(a.FinishedAt.Sub(a.StartedAt) / time.Millisecond),
 		Outcome: a.Outcome, Blame: a.Blame, Reason: orNull(a.Reason), Code: orNull(a.Code), Message: orNull(a.Message), RequestID: orNull(a.RequestID),
 	}
 	if a.Status != 0 {

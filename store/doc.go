@@ -8,8 +8,9 @@
 //	DialCall  ──┘    locks: callees, keys     └─► committed wakes ─► Config.OnWakes
 //
 //	ConfirmLeg, ReportLeg ─┐
-//	CancelCall, EndCall  ──┼─► step lane ─► one batch ─► calls, legs, reports, confirms, attempts, events
-//	FinishAttempt, sweeps ─┘    locks: calls     └─► second wakes ─► Config.OnWakes
+//	CancelCall, EndCall  ──┼─► step lane ─► one batch ─► calls, legs, reports, confirms, attempts, events, notices
+//	FinishAttempt, sweeps ─┘    locks: calls  ▲  └─► second wakes ─► Config.OnWakes
+//	                                          └───── notices, with their tokens ─► Config.OnWakes
 //
 //	a commit here, a NOTIFY of another process, the clock ─► tail ─► Watch, Feed
 //
@@ -23,6 +24,9 @@
 //     made under the call's advisory lock, taken before the transaction has an id.
 //   - A device never has more calls alive than the rules allow: whoever may
 //     begin one holds its user's lock.
+//   - A device gets one notice of a call that it missed, and one revoke of a
+//     notification: rows written with what makes them due, on either lane, and
+//     owned and taken over like wakes. They change no leg.
 //   - Deadlines and times are the database's, never this machine's.
 //   - Who watches, and then reads, misses no change that commits afterwards, at
 //     whichever process, with or without NOTIFY.
