@@ -159,6 +159,9 @@ func (s *Store) enter(ctx context.Context) error {
 		return translate(err)
 	}
 	s.beaten(time.Now())
+	if err := s.beginTail(ctx); err != nil {
+		return err
+	}
 	// A partition that cannot be made now is missed by nobody: see makePartition.
 	if err := s.MakePartitions(ctx); err != nil {
 		s.log.Warn("partitions not made", "error", err)

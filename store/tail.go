@@ -119,10 +119,8 @@ func (s *Store) readTail(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return translate(err)
-	case t.from == 0, now.xmin < t.from: // the first look, or another cluster took this one's place
-		if t.from > 0 {
-			t.resync()
-		}
+	case now.xmin < t.from: // another cluster took this one's place
+		t.resync()
 		t.from, t.read, t.at = now.xmin, nil, now.at
 		return nil
 	case idle:
@@ -155,7 +153,7 @@ func (s *Store) look(ctx context.Context, idle bool) (look, error) {
 	t := s.tail
 	var l look
 	b := &pgx.Batch{}
-	if idle || t.from == 0 {
+	if idle {
 		b.Queue(`SELECT pg_snapshot_xmin(pg_current_snapshot())::text, statement_timestamp()`).QueryRow(func(row pgx.Row) error {
 			return row.Scan(xid{&l.xmin}, &l.at)
 		})
@@ -208,6 +206,13 @@ func texts(xids []uint64) []string {
 		out[i] = strconv.FormatUint(x, 10)
 	}
 	return out
+}
+
+// beginTail has the tail begin here, before anybody can wait.
+func (s *Store) beginTail(ctx context.Context) error {
+	l, err := s.look(ctx, true)
+	s.tail.from, s.tail.at = l.xmin, l.at
+	return translate(err)
 }
 
 // idle reports whether nobody waits.

@@ -109,15 +109,23 @@ func TestTailLateCommit(t *testing.T) {
 	defer b.Close()
 	report(t, r.Store, prompt, "d1", call.ReportRinging)
 	hears(t, b, prompt, call.StatusRinging)
-	a.Take() // it may be told of what was before it
 	cancelCall(t, r.Store, prompt)
 	hears(t, b, prompt, call.StatusEnded)
+	a.Take() // it may have been told of what was before it, and the look that did so is over
+	third := create(t, r.Store, invite("u2"))
+	c := r.WatchCall(app, third.ID)
+	defer c.Close()
+	cancelCall(t, r.Store, third)
+	hears(t, c, third, call.StatusEnded)
 	quiet(t, a)
 	slow.commit()
 	hears(t, a, late, call.StatusWaking)
 	for range 3 { // the xmin moves on over what was read ahead of it
-		cancelCall(t, r.Store, create(t, r.Store, invite("u3")))
-		time.Sleep(20 * time.Millisecond) // longer than a look; nothing is to happen in it
+		next := create(t, r.Store, invite("u2"))
+		w := r.WatchCall(app, next.ID)
+		cancelCall(t, r.Store, next)
+		hears(t, w, next, call.StatusEnded)
+		w.Close()
 	}
 	quiet(t, a)
 	quiet(t, b)
