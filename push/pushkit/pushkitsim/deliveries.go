@@ -150,6 +150,10 @@ func (f *fleet) forget(d *Delivery) {
 	}
 }
 
+// callIDPrefix tells ids that Push Kit made from an app's own; its form is an
+// assumption.
+const callIDPrefix = "pk-"
+
 // deviceData is what Push Kit hands to the app (Push Kit client, PushPayload).
 // A VoIP message gets a call id that the sender never learns, a new one per
 // delivered message. The shapes for other push types are an assumption.
@@ -159,7 +163,7 @@ func deviceData(p *push) (kind, data, callID string) {
 	}
 	switch p.pushType {
 	case pushVoIP:
-		callID = "pk-" + newUUID()
+		callID = callIDPrefix + newUUID()
 		return kindVoIP, compactJSON(struct {
 			Data   string `json:"data"`
 			Header header `json:"header"`

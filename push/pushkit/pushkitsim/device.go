@@ -2,6 +2,7 @@ package pushkitsim
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -46,12 +47,13 @@ type Device struct {
 	Notifications []Notification `json:"notifications"` // that it shows, oldest first
 }
 
-// Call is one delivered VoIP message as the phone sees it.
+// Call is one delivered VoIP message as the phone sees it, or a call that the
+// app reported without one and that has not ended.
 type Call struct {
 	CallID        string `json:"call_id"`
-	Status        string `json:"status"` // delivered, reported, error (report-incoming-call-error), ended
-	State         int    `json:"state"`  // last VoipCallState reported
-	DeliveredAtMS int64  `json:"delivered_at_ms"`
+	Status        string `json:"status"`          // delivered, reported, error (report-incoming-call-error), ended
+	State         int    `json:"state"`           // last VoipCallState reported
+	DeliveredAtMS int64  `json:"delivered_at_ms"` // 0: it came over the app's own connection
 	ReportedAtMS  int64  `json:"reported_at_ms,omitempty"`
 	// NotReported: neither a report nor an error came within ReportWithin. What
 	// the system then does is not documented; a late report is taken.
@@ -88,7 +90,7 @@ type call struct {
 	Call
 	deliveredAt time.Time
 	settledAt   time.Time // first report or error; zero before
-	forgotten   bool      // its delivery is no longer kept
+	forgotten   bool      // its delivery is no longer kept, or there was none
 }
 
 // device returns the phone of a token, made when unknown.
@@ -102,8 +104,11 @@ func (f *fleet) device(token string) *device {
 }
 
 func (d *device) deliver(callID string, now time.Time) {
-	c := &call{Call: Call{CallID: callID, Status: callDelivered, DeliveredAtMS: now.UnixMilli()}, deliveredAt: now}
-	d.calls[callID] = c
+	d.add(&call{Call: Call{CallID: callID, Status: callDelivered, DeliveredAtMS: now.UnixMilli()}, deliveredAt: now})
+}
+
+func (d *device) add(c *call) {
+	d.calls[c.CallID] = c
 	d.order = append(d.order, c)
 }
 
@@ -129,13 +134,23 @@ func (d *device) remove(c *call) {
 
 func (d *device) idle() bool { return len(d.calls) == 0 && !d.carrier && d.shade.alerts.len() == 0 }
 
-// reportIncomingCall answers voipCall.reportIncomingCall. That a call id which
-// was not delivered gives ErrorReason 3 is an assumption.
+// ownCall is a call of which an app hears over its own connection. The app makes
+// up its id (Call Service Kit guide, incoming calls); it is kept while it lives.
+func ownCall(id string) *call {
+	return &call{Call: Call{CallID: id, Status: callDelivered}, forgotten: true}
+}
+
+// reportIncomingCall answers voipCall.reportIncomingCall. An id in Push Kit's
+// form that was not delivered here gives ErrorReason 3; that, and that every
+// other id is taken for the app's own, is an assumption.
 func (d *device) reportIncomingCall(now time.Time, callID *string, state *int) CallReport {
 	if callID == nil || *callID == "" || state == nil {
 		return businessError(errorInvalidValue, "callId and voipCallState are required")
 	}
-	c := d.calls[*callID]
+	c, known := d.calls[*callID]
+	if !known && !strings.HasPrefix(*callID, callIDPrefix) {
+		c = ownCall(*callID)
+	}
 	var answer CallReport
 	switch {
 	case *state != stateRinging:
@@ -152,6 +167,9 @@ func (d *device) reportIncomingCall(now time.Time, callID *string, state *int) C
 		c.Status, c.State, c.ReportedAtMS = callReported, stateRinging, now.UnixMilli()
 		c.settle(now)
 		d.incoming++
+		if !known {
+			d.add(c)
+		}
 		return reason(reasonNone)
 	}
 	if c != nil {
@@ -210,6 +228,9 @@ func (c *call) settle(now time.Time) {
 
 // notReported evaluates the ten-second timer at now.
 func (c *call) notReported(now time.Time) bool {
+	if c.deliveredAt.IsZero() {
+		return false
+	}
 	if !c.settledAt.IsZero() {
 		now = c.settledAt
 	}

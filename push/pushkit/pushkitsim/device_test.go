@@ -152,6 +152,37 @@ func TestTenSeconds(t *testing.T) {
 	}
 }
 
+// TestOwnCall: an app reports a call that came over its own connection under an
+// id of its own. It counts like the others, and is forgotten when it ends.
+func TestOwnCall(t *testing.T) {
+	t.Parallel()
+	b := start(t, pushkitsim.Options{})
+	b.control("PUT", "/sim/devices/"+token1+"/carrier-call", `{"active":true}`, 200, nil)
+	b.wantReport(incoming, ringing("own-1"), "reason 1")
+	equal(t, len(b.device(token1).Calls), 0)
+	b.control("PUT", "/sim/devices/"+token1+"/carrier-call", `{"active":false}`, 200, nil)
+	b.wantReport(incoming, `{"callId":"own-1","voipCallState":2}`, invalidValue)
+	b.wantReport(incomingError, `{"callId":"own-1","cause":1}`, invalidValue)
+	for _, id := range []string{"own-1", "own-2"} {
+		b.wantReport(incoming, ringing(id), "reason 0")
+	}
+	b.wantReport(incoming, ringing("own-1"), invalidValue)
+	pushed := b.ring(token1, 2)
+	b.wantReport(incoming, ringing(pushed[0]), "reason 0")
+	b.wantReport(incoming, ringing(pushed[1]), tooManyCalls)
+	b.wantReport(incoming, ringing("own-3"), tooManyCalls)
+	b.clock.Advance(time.Minute)
+	d := b.device(token1)
+	equal(t, []any{d.Incoming, len(d.Calls), d.Calls[0].Status, d.Calls[0].DeliveredAtMS, d.Calls[0].NotReported}, []any{3, 4, "reported", int64(0), false})
+
+	b.wantReport(stateChange, state("own-1", 2), "reason 0")
+	b.wantReport(stateChange, state("own-1", 4), "reason 0")
+	b.wantReport(stateChange, state("own-1", 4), invalidValue)
+	b.wantReport(incoming, ringing("own-1"), "reason 0") // an app that was started anew
+	d = b.device(token1)
+	equal(t, []int{d.Incoming, len(d.Calls)}, []int{3, 4})
+}
+
 // TestLiveCallOutlivesItsDelivery: a call that holds a slot is kept until it
 // ends, whatever the list of deliveries forgets.
 func TestLiveCallOutlivesItsDelivery(t *testing.T) {

@@ -10,7 +10,8 @@
 // It owns what a sender can see of Push Kit: the check of a service-account
 // JWT, the order of the checks, the application codes and their texts, offline
 // messages and their time to live, receipts, and what an app gets in its
-// callback together with the Call Service Kit's answers to its reports.
+// callback together with the Call Service Kit's answers to its reports, also on
+// calls that came over the app's own connection.
 //
 // What it promises:
 //
