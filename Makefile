@@ -9,6 +9,7 @@ FUZZ = \
 	./call:FuzzEncode ./call:FuzzParseVersion ./call:FuzzCountryOfPhone \
 	./push/apns:FuzzParseAnswer ./push/apns:FuzzBuild \
 	./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
+	./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse
 
 .PHONY: test lint race fuzz bench bench-invite bench-stop bench-apns bench-export postgres build

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -36,19 +37,24 @@ type Config struct {
 	DeviceID     string         // for the log
 	UserID       string         // wakes for another callee are ignored; "" takes any
 	Registration map[string]any // body of PUT /v1/device
-	// The tokens by which pushes reach the device; without any, none does.
+	// The tokens by which pushes reach the device. Without any, none does; such a
+	// device shows its calls on the app's own page, since the simulators know
+	// phones by their tokens.
 	PushKitToken                  string
 	APNsVoIPToken, APNsAlertToken string
 
+	NoFeed  bool // the app keeps no connection to relay, as one that does not run until a push starts it
 	Script  Script
 	OnEvent func(Call)       // told after each change of a call; must not block; may be called at once for several calls
 	Now     func() time.Time // nil: time.Now
 	Logger  *slog.Logger     // nil discards
 
-	HTTPClient *http.Client  // nil: http.DefaultClient
+	HTTPClient *http.Client  // nil: http.DefaultClient; its Timeout would cut feeds
 	Timeout    time.Duration // of one HTTP request; default 5 s
 	RetryPause time.Duration // before the first repeat, doubling; default 200 ms
-	PollEvery  time.Duration // how often a live call is looked up; default 1 s
+	PollEvery  time.Duration // how often a live call is looked up while no feed is open; default 1 s
+	Heartbeat  time.Duration // of relay on a feed: silent for 2.5 of them, a feed is dead; default 30 s
+	YieldFor   time.Duration // from a feed that another app took over to the next one, where no push comes; default 10 s
 	LongPoll   time.Duration // of one wait for deliveries, in whole seconds; default 25 s
 }
 
@@ -71,11 +77,12 @@ const (
 	StatusFailed    Status = "failed"    // relay could not be reached, or the app was stopped
 )
 
-// Call is one delivered wake and what became of it.
+// Call is one wake and what became of it.
 type Call struct {
 	ID           string // relay's call
 	LegID        string
-	VendorCallID string // Push Kit's callId; on iOS the UUID that the app gave the call
+	VendorCallID string // Push Kit's callId; on iOS and over the feed the id that the app gave the call
+	Source       string // "push" or "connection"
 	Presentation string // as relay asked for it
 	Media        string // of the call
 	Verdict      string // of the confirm; "" before
@@ -91,9 +98,12 @@ type Device struct {
 	system system
 	log    *slog.Logger
 
+	feed *feed
+
 	mu    sync.Mutex
 	calls []*Call
-	legs  map[string]*leg // those with a wake under way
+	legs  map[string]*leg // by id: those with a wake under way, and the newest that rang
+	rang  []string        // ids of the latter, oldest first
 }
 
 // New makes a device; it does nothing until [Device.Register] or [Device.Run].
@@ -106,11 +116,13 @@ func New(c Config) *Device {
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.RetryPause = cmp.Or(c.RetryPause, 200*time.Millisecond)
 	c.PollEvery = cmp.Or(c.PollEvery, time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 30*time.Second)
+	c.YieldFor = cmp.Or(c.YieldFor, 10*time.Second)
 	c.LongPoll = cmp.Or(c.LongPoll, 25*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &Device{cfg: c, log: c.Logger.With("device_id", c.DeviceID), legs: map[string]*leg{}}
+	d := &Device{cfg: c, log: c.Logger.With("device_id", c.DeviceID), feed: newFeed(), legs: map[string]*leg{}}
 	d.system = &harmony{d: d}
 	if c.APNsURL != "" {
 		d.system = &ios{d: d}
@@ -118,20 +130,22 @@ func New(c Config) *Device {
 	return d
 }
 
-// Register sends the registration and returns relay's answer. A refusal is a
-// [*Refusal].
+// Register sends the registration, with the calls that the app has, and returns
+// relay's answer. A refusal is a [*Refusal].
 func (d *Device) Register(ctx context.Context) (answer json.RawMessage, err error) {
-	err = d.exchange(ctx, request{"PUT", d.cfg.RelayURL + "/v1/device", d.cfg.DeviceToken, d.cfg.Registration}, &answer)
+	body := map[string]any{"live_calls": d.liveCalls()}
+	maps.Copy(body, d.cfg.Registration)
+	err = d.exchange(ctx, request{"PUT", d.cfg.RelayURL + "/v1/device", d.cfg.DeviceToken, body}, &answer)
 	if err != nil {
 		return nil, fmt.Errorf("devicesim: register: %w", err)
 	}
 	return answer, nil
 }
 
-// Run registers and then takes wakes, several at once, until ctx ends; it
-// returns after the last call is put down. It returns nil then, and an error
-// only when the registration failed. A later Run goes on where this one
-// stopped.
+// Run registers, opens the feed and takes wakes, several at once, until ctx
+// ends; it returns after the last call is put down. It returns nil then, and an
+// error only when the registration failed. A later Run is the app started anew:
+// it gets no push again, and hears on its feed of all that is alive.
 func (d *Device) Run(ctx context.Context) error {
 	if _, err := d.Register(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -139,12 +153,18 @@ func (d *Device) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	d.mu.Lock()
+	d.legs, d.rang = map[string]*leg{}, nil
+	d.mu.Unlock()
+	var under sync.WaitGroup
+	defer under.Wait()
+	if !d.cfg.NoFeed {
+		under.Go(func() { d.follow(ctx, &under) })
+	}
 	if d.cfg.PushKitToken == "" && d.cfg.APNsVoIPToken == "" && d.cfg.APNsAlertToken == "" {
 		<-ctx.Done()
 		return nil
 	}
-	var wakes sync.WaitGroup
-	defer wakes.Wait()
 	for {
 		found, err := d.system.pushes(ctx)
 		if err != nil {
@@ -157,7 +177,7 @@ func (d *Device) Run(ctx context.Context) error {
 			continue
 		}
 		for _, a := range found {
-			wakes.Go(func() { d.wake(ctx, a) })
+			under.Go(func() { d.pushed(ctx, a) })
 		}
 	}
 }

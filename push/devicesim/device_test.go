@@ -38,7 +38,7 @@ func TestCall(t *testing.T) {
 		"kit report-call-state-change 2", reported(`"seq":3,"event":"active","at":"T"`),
 		ended, reported(`"seq":4,"event":"disconnected","at":"T"`))
 	c.VendorCallID = ""
-	want := devicesim.Call{ID: "c1", LegID: "l1", Presentation: "callkit", Media: "video", Verdict: "ring", Status: devicesim.StatusCompleted}
+	want := devicesim.Call{ID: "c1", LegID: "l1", Source: "push", Presentation: "callkit", Media: "video", Verdict: "ring", Status: devicesim.StatusCompleted}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
 	}

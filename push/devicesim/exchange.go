@@ -99,15 +99,7 @@ func (d *Device) once(ctx context.Context, r request, body []byte, timeout time.
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if resp.StatusCode >= 300 {
-		no := &Refusal{Status: resp.StatusCode}
-		var problem struct{ Code, Detail string }
-		if json.Unmarshal(text, &problem) == nil { // else some proxy's page
-			no.Code, no.Detail = problem.Code, problem.Detail
-		}
-		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
-			no.retryAfter = min(time.Duration(s)*time.Second, maxRetryAfter)
-		}
-		return no
+		return refusal(resp, text)
 	}
 	if answer == nil {
 		return nil
@@ -116,6 +108,18 @@ func (d *Device) once(ctx context.Context, r request, body []byte, timeout time.
 		return fmt.Errorf("the answer: %w", err)
 	}
 	return nil
+}
+
+func refusal(resp *http.Response, text []byte) *Refusal {
+	no := &Refusal{Status: resp.StatusCode}
+	var problem struct{ Code, Detail string }
+	if json.Unmarshal(text, &problem) == nil { // else some proxy's page
+		no.Code, no.Detail = problem.Code, problem.Detail
+	}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
+		no.retryAfter = min(time.Duration(s)*time.Second, maxRetryAfter)
+	}
+	return no
 }
 
 // pause waits d, and reports false when ctx ended before.

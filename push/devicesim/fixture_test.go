@@ -64,6 +64,7 @@ type bench struct {
 	relayURL string
 	kitURL   string
 	events   chan devicesim.Call
+	feeds    chan *feed
 	stop     context.CancelFunc
 	done     chan error
 
@@ -77,7 +78,7 @@ type bench struct {
 // "confirm", "poll", or the event of a report, and says yes where there are none.
 func start(t *testing.T, script devicesim.Script, answers map[string][]answer, change func(*devicesim.Config)) *bench {
 	t.Helper()
-	b := &bench{T: t, events: make(chan devicesim.Call, 100), answers: answers, auth: map[string]bool{}}
+	b := &bench{T: t, events: make(chan devicesim.Call, 100), feeds: make(chan *feed, 100), answers: answers, auth: map[string]bool{}}
 	relay := httptest.NewServer(http.HandlerFunc(b.serveRelay))
 	t.Cleanup(relay.Close)
 	b.sim = pushkitsim.New(pushkitsim.Options{})
@@ -102,7 +103,7 @@ func (b *bench) run(script devicesim.Script, change func(*devicesim.Config)) *de
 		RelayURL: b.relayURL, PushKitURL: b.kitURL, DeviceToken: "device-jwt", DeviceID: "d1", UserID: "u2",
 		Registration: map[string]any{"platform": "harmonyos"}, PushKitToken: pushToken, Script: script,
 		OnEvent: func(c devicesim.Call) { b.events <- c }, HTTPClient: &http.Client{Transport: &http.Transport{}},
-		RetryPause: time.Millisecond, PollEvery: time.Hour,
+		RetryPause: time.Millisecond, PollEvery: time.Hour, NoFeed: true,
 	}
 	if change != nil {
 		change(&c)
@@ -144,6 +145,9 @@ func (b *bench) serveRelay(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/v1/device":
 		key = "register"
+	case r.URL.Path == "/v1/device/calls":
+		b.serveFeed(w, r)
+		return
 	case r.Method == "GET":
 		key = "poll"
 	case key == "reports":
@@ -270,7 +274,7 @@ func (b *bench) requests() []string {
 }
 
 const (
-	register = `relay PUT /v1/device {"platform":"harmonyos"}`
+	register = `relay PUT /v1/device {"live_calls":[],"platform":"harmonyos"}`
 	confirm  = `relay POST /v1/device/calls/c1/confirm {"source":"push","vendor_call_id":"pk"}`
 	showCall = "kit report-incoming-call 1"
 	ringing  = `relay POST /v1/device/calls/c1/reports {"reports":[{"seq":1,"event":"ringing","at":"T"}]}`

@@ -105,7 +105,8 @@ func (h *harmony) lookBack(ctx context.Context) error {
 	return nil
 }
 
-// show is voipCall.reportIncomingCall.
+// show is voipCall.reportIncomingCall; the app's own connection brings calls to
+// it as pushes do (Call Service Kit guide, incoming calls).
 func (h *harmony) show(ctx context.Context, w *wake) (kitAnswer, error) {
 	kind := 0
 	if w.Media == "video" {
@@ -128,6 +129,9 @@ func (h *harmony) refuse(ctx context.Context, w *wake, cause int) (kitAnswer, er
 }
 
 func (h *harmony) kit(ctx context.Context, function string, body any) (a kitAnswer, err error) {
+	if h.d.cfg.PushKitToken == "" { // the app's own page
+		return kitAnswer{}, nil
+	}
 	err = h.d.exchange(ctx, request{"POST", h.url("/" + function), "", body}, &a)
 	return a, err
 }

@@ -24,7 +24,7 @@ var (
 
 // iPhone is a bench whose device hangs on the APNs simulator; push sends it a
 // wake of call c1 as that type.
-func iPhone(t *testing.T, script devicesim.Script, answers map[string][]answer) (b *bench, push func(kind string)) {
+func iPhone(t *testing.T, script devicesim.Script, answers map[string][]answer, change ...func(*devicesim.Config)) (b *bench, push func(kind string)) {
 	t.Helper()
 	sim, err := apnssim.New(apnssim.Options{})
 	if err != nil {
@@ -37,6 +37,9 @@ func iPhone(t *testing.T, script devicesim.Script, answers map[string][]answer) 
 	b = start(t, script, answers, func(c *devicesim.Config) {
 		c.APNsURL, c.APNsVoIPToken, c.APNsAlertToken, c.PushKitToken = urls.Control, voipToken, alertToken, ""
 		c.Registration = map[string]any{"platform": "ios"}
+		for _, edit := range change {
+			edit(c)
+		}
 	})
 	t.Cleanup(func() {
 		if err := sim.Close(); err != nil {
@@ -95,7 +98,7 @@ func providerToken(t *testing.T, key apnssim.SigningKey) string {
 }
 
 const (
-	registerIPhone = `relay PUT /v1/device {"platform":"ios"}`
+	registerIPhone = `relay PUT /v1/device {"live_calls":[],"platform":"ios"}`
 	confirmIPhone  = `relay POST /v1/device/calls/c1/confirm {"source":"push","vendor_call_id":"c1"}`
 )
 

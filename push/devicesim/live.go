@@ -3,7 +3,6 @@ package devicesim
 import (
 	"cmp"
 	"context"
-	"slices"
 	"time"
 )
 
@@ -13,7 +12,8 @@ var legEnds = []string{
 }
 
 // live takes a call from its first ring to its end on this device: by the
-// script, by relay or by the end of the ring.
+// script, by relay or by the end of the ring. Relay is asked only while there is
+// no feed on which it would tell.
 func (d *Device) live(ctx context.Context, w *wake) {
 	defer w.leg.phase.Store(legOver)
 	script := d.cfg.Script
@@ -32,7 +32,14 @@ func (d *Device) live(ctx context.Context, w *wake) {
 			d.disconnect(ctx, w)
 			d.set(w.Call, StatusFailed, "the app was stopped")
 			return
+		case <-w.leg.stopped:
+			d.disconnect(ctx, w)
+			d.set(w.Call, StatusStopped, w.leg.reason)
+			return
 		case <-poll.C:
+			if d.feed.isOpen() {
+				continue
+			}
 			if reason, over := d.poll(ctx, w); over {
 				d.disconnect(ctx, w)
 				d.set(w.Call, StatusStopped, reason)
@@ -104,22 +111,10 @@ func (d *Device) disconnect(ctx context.Context, w *wake) {
 // poll asks relay whether the call still concerns this device. It is not
 // repeated: the next poll is its repeat.
 func (d *Device) poll(ctx context.Context, w *wake) (reason string, over bool) {
-	var answer struct {
-		Leg struct {
-			Status string `json:"status"`
-		} `json:"leg"`
-		Verdict string  `json:"verdict"`
-		Reason  *string `json:"reason"`
-	}
-	if err := d.once(ctx, request{method: "GET", url: d.callURL(w), bearer: w.payload.Token}, nil, d.cfg.Timeout, &answer); err != nil {
+	var answer advice
+	if err := d.once(ctx, request{method: "GET", url: d.callURL(w), bearer: d.bearer(w)}, nil, d.cfg.Timeout, &answer); err != nil {
 		d.log.WarnContext(ctx, "poll", "call_id", w.ID, "error", err)
 		return "", false
 	}
-	if answer.Verdict != "stop" && !slices.Contains(legEnds, answer.Leg.Status) {
-		return "", false
-	}
-	if answer.Reason != nil && *answer.Reason != "" {
-		return *answer.Reason, true
-	}
-	return answer.Leg.Status, true
+	return answer.over()
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +24,13 @@ type payload struct {
 	} `json:"caller"`
 }
 
-// wake is one push in hand.
+// The ways over which an app hears of a call, in relay's words.
+const (
+	fromPush       = "push"
+	fromConnection = "connection"
+)
+
+// wake is one wake in hand.
 type wake struct {
 	*Call
 	payload payload
@@ -34,50 +38,13 @@ type wake struct {
 	ringEnd time.Time
 }
 
-// Phases of a leg.
-const (
-	legFresh int32 = iota
-	legShown       // relay knows that it rings
-	legOver
-)
-
-// leg is what the wakes of one leg share.
-type leg struct {
-	users   int        // wakes under way; guarded by Device.mu
-	attempt sync.Mutex // one wake at a time tries to ring: a second one must not be called busy before the first rings
-	phase   atomic.Int32
-
-	reports sync.Mutex // held while a report is under way: relay gives a late lower seq no effect
-	seq     int64
-}
-
-func (d *Device) enter(id string) *leg {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := d.legs[id]
-	if l == nil {
-		l = &leg{}
-		d.legs[id] = l
-	}
-	l.users++
-	return l
-}
-
-func (d *Device) exit(id string, l *leg) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if l.users--; l.users == 0 {
-		delete(d.legs, id)
-	}
-}
-
-// wake takes one push to the end of its call.
-func (d *Device) wake(ctx context.Context, a arrival) {
-	w := &wake{Call: &Call{Status: StatusWoken}}
+// pushed takes one push to the end of its call.
+func (d *Device) pushed(ctx context.Context, a arrival) {
+	d.feed.nudge()
+	w := &wake{Call: &Call{Status: StatusWoken, Source: fromPush}}
 	err := json.Unmarshal(a.wake, &w.payload)
 	p := &w.payload
-	// CallKit wants a UUID of the app's own choice: the call's serves.
-	w.VendorCallID, w.ID, w.LegID, w.Media, w.Presentation = cmp.Or(a.vendorCallID, p.Call), p.Call, p.Leg, p.Media, p.Presentation
+	w.name(cmp.Or(a.vendorCallID, p.Call)) // CallKit wants a UUID of the app's own choice: the call's serves
 	w.ringEnd = time.UnixMilli(p.ExpiresAt)
 	d.keep(w.Call)
 	if a.alert {
@@ -101,8 +68,20 @@ func (d *Device) wake(ctx context.Context, a arrival) {
 		d.set(w.Call, StatusIgnored, ignore)
 		return
 	}
-	w.leg = d.enter(p.Leg)
-	defer d.exit(p.Leg, w.leg)
+	w.leg = d.enter(p.Call, p.Leg)
+	d.take(ctx, w)
+}
+
+// name tells the call's record which call the wake is about, and by which id
+// the system knows it.
+func (w *wake) name(vendorCallID string) {
+	p := &w.payload
+	w.VendorCallID, w.ID, w.LegID, w.Media, w.Presentation = vendorCallID, p.Call, p.Leg, p.Media, p.Presentation
+}
+
+// take takes a wake that entered its leg to the end of its call.
+func (d *Device) take(ctx context.Context, w *wake) {
+	defer d.exit(w.LegID, w.leg)
 	if d.ring(ctx, w) {
 		d.live(ctx, w)
 	}
@@ -122,7 +101,7 @@ func (d *Device) ring(ctx context.Context, w *wake) bool {
 		return false
 	}
 	first := d.system.reportsFirst()
-	if first && !d.show(ctx, w) || !pause(ctx, d.cfg.Script.ConfirmAfter) || !d.confirm(ctx, w) || !first && !d.show(ctx, w) {
+	if first && !d.show(ctx, w) || !d.rouse(ctx, w) || !d.confirm(ctx, w) || !first && !d.show(ctx, w) {
 		return false
 	}
 	if err := d.report(ctx, w, report{Event: "ringing"}); err != nil {
@@ -133,6 +112,22 @@ func (d *Device) ring(ctx context.Context, w *wake) bool {
 	w.leg.phase.Store(legShown)
 	d.set(w.Call, StatusRinging, "")
 	return true
+}
+
+// rouse is the time that the app takes to wake up, unless its feed says before
+// that the call is over.
+func (d *Device) rouse(ctx context.Context, w *wake) bool {
+	t := time.NewTimer(d.cfg.Script.ConfirmAfter)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-w.leg.stopped:
+		d.refuse(ctx, w, causeOther)
+		d.set(w.Call, StatusStopped, w.leg.reason)
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // show has the system take the call, and tells relay where it does not.
@@ -153,8 +148,8 @@ func (d *Device) confirm(ctx context.Context, w *wake) bool {
 		LastSeq     int64   `json:"last_seq"`
 		ExpiresInMS int64   `json:"expires_in_ms"`
 	}
-	body := map[string]string{"vendor_call_id": w.VendorCallID, "source": "push"}
-	if err := d.exchange(ctx, request{"POST", d.callURL(w) + "/confirm", w.payload.Token, body}, &answer); err != nil {
+	body := map[string]string{"vendor_call_id": w.VendorCallID, "source": w.Source}
+	if err := d.exchange(ctx, request{"POST", d.callURL(w) + "/confirm", d.bearer(w), body}, &answer); err != nil {
 		cause := causeConnectionFailed
 		if final(err) != nil {
 			cause = causeOther
@@ -178,6 +173,7 @@ func (d *Device) confirm(ctx context.Context, w *wake) bool {
 	case answer.Verdict == "ring":
 		return true
 	case reason == "duplicate":
+		w.leg.phase.Store(legShown) // elsewhere on the device
 		d.duplicate(ctx, w)
 	default:
 		d.refuse(ctx, w, causeOther)
@@ -228,8 +224,11 @@ func (d *Device) report(ctx context.Context, w *wake, r report) error {
 	w.leg.seq++
 	r.Seq, r.At = w.leg.seq, d.cfg.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
 	body := map[string][]report{"reports": {r}}
-	return d.exchange(ctx, request{"POST", d.callURL(w) + "/reports", w.payload.Token, body}, nil)
+	return d.exchange(ctx, request{"POST", d.callURL(w) + "/reports", d.bearer(w), body}, nil)
 }
+
+// bearer is the wake's own token; what came over the feed has none.
+func (d *Device) bearer(w *wake) string { return cmp.Or(w.payload.Token, d.cfg.DeviceToken) }
 
 func (d *Device) callURL(w *wake) string {
 	return d.cfg.RelayURL + "/v1/device/calls/" + url.PathEscape(w.ID)
@@ -242,8 +241,12 @@ func (d *Device) state(ctx context.Context, w *wake, state int) {
 	d.logKit(w, a, err)
 }
 
-// refuse tells the system that there is no call, or no longer.
+// refuse tells the system that there is no call, or no longer, after a push for
+// one. What came over the feed it has not heard of.
 func (d *Device) refuse(ctx context.Context, w *wake, cause int) {
+	if w.Source == fromConnection {
+		return
+	}
 	a, err := d.system.refuse(ctx, w, cause)
 	d.logKit(w, a, err)
 }
