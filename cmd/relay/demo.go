@@ -91,6 +91,7 @@ type demoDevice struct {
 	script devicesim.Script
 	about  map[string]any // of its registration
 	tokens []string       // the names of those that it has
+	away   bool           // its app does not run until a push starts it
 }
 
 var demoDevices = []demoDevice{
@@ -112,15 +113,19 @@ var demoDevices = []demoDevice{
 		about: with(harmony("phone", inNetwork("460")), "emulator", true),
 	},
 	{
-		id: "watch", what: "skipped: not_connected, for no push reaches a watch",
+		id: "watch", what: "rings over its feed, for no push reaches a watch; falls silent too",
 		about: harmony("wearable", inNetwork("460")),
+	},
+	{
+		id: "pc", what: "skipped: not_connected, for no push reaches a PC, and its app does not run", away: true,
+		about: with(harmony("pc", inNetwork("460")), "system_version", "6.1.1(24)"),
 	},
 	{
 		id: "iphone-shanghai", what: "rings by LiveCommunicationKit", tokens: []string{"apns_voip", "apns_alert"},
 		about: iPhone("lck", map[string]any{"storefront": "CHN"}),
 	},
 	{
-		id: "iphone-beijing", what: "shows an alert that nobody taps: no CallKit in mainland China", tokens: []string{"apns_voip", "apns_alert"},
+		id: "iphone-beijing", what: "shows an alert that nobody taps: no CallKit in mainland China", away: true, tokens: []string{"apns_voip", "apns_alert"},
 		about: iPhone("callkit", map[string]any{"storefront": "CHN"}),
 	},
 	{
@@ -128,7 +133,7 @@ var demoDevices = []demoDevice{
 		about: iPhone("callkit", map[string]any{"storefront": "DEU"}),
 	},
 	{
-		id: "iphone-somewhere", what: "shows an alert too: the signals of its region disagree", tokens: []string{"apns_voip", "apns_alert"},
+		id: "iphone-somewhere", what: "shows an alert too: the signals of its region disagree", away: true, tokens: []string{"apns_voip", "apns_alert"},
 		about: iPhone("callkit", map[string]any{"phone": "+4930901820", "network_mcc": "460"}),
 	},
 }
@@ -163,7 +168,8 @@ func (d demoDevice) token(name string) string {
 func (d demoDevice) config(s *service, sims *sims, jwt string, logger *slog.Logger) devicesim.Config {
 	about := maps.Clone(d.about)
 	c := devicesim.Config{
-		RelayURL: s.url(), PushKitURL: sims.pushKitURL, DeviceToken: jwt, DeviceID: d.id, UserID: demoUser, Registration: about, Script: d.script, Logger: logger,
+		RelayURL: s.url(), PushKitURL: sims.pushKitURL, DeviceToken: jwt, DeviceID: d.id, UserID: demoUser, Registration: about, Script: d.script, NoFeed: d.away,
+		Logger: logger,
 	}
 	if about["platform"] == "ios" {
 		c.APNsURL = sims.apnsURLs.Control
@@ -187,7 +193,7 @@ func (d demoDevice) config(s *service, sims *sims, jwt string, logger *slog.Logg
 }
 
 // startDevices registers the devices and lets each live until ctx ends. It
-// returns when all are registered.
+// returns when all are registered, and those that keep a feed are connected.
 func startDevices(ctx context.Context, wg *sync.WaitGroup, demo []demoDevice, s *service, sims *sims, logger *slog.Logger) error {
 	for _, d := range demo {
 		jwt, _, err := s.tokens.Device(demoApp, demoUser, d.id, s.store.Now())
@@ -198,14 +204,22 @@ func startDevices(ctx context.Context, wg *sync.WaitGroup, demo []demoDevice, s 
 		if _, err := device.Register(ctx); err != nil {
 			return fmt.Errorf("registering the simulated device %s: %w", d.id, err)
 		}
-		if len(d.tokens) == 0 {
+		if d.away && len(d.tokens) == 0 {
 			continue // nothing reaches it, so there is nothing for it to do
 		}
+		running, stopped := context.WithCancel(ctx)
 		wg.Go(func() {
+			defer stopped()
 			if err := device.Run(ctx); err != nil && ctx.Err() == nil {
 				logger.Error("a simulated device stopped", "device_id", d.id, "error", err)
 			}
 		})
+		if d.away {
+			continue
+		}
+		if err := device.Connected(running); err != nil {
+			return fmt.Errorf("connecting the simulated device %s: %w", d.id, err)
+		}
 	}
 	return nil
 }

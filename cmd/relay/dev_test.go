@@ -199,21 +199,22 @@ func demoCall(t testing.TB, r readyLine) string {
 		"tablet-shanghai": {"tablet-shanghai", "push_kit_voip", "waking", ""},
 		"phone-hongkong":  {"phone-hongkong", "", "skipped", "region_not_supported"},
 		"emulator":        {"emulator", "", "skipped", "emulator_not_supported"},
-		"watch":           {"watch", "", "skipped", "not_connected"},
+		"watch":           {"watch", "connection", "waking", ""},
+		"pc":              {"pc", "", "skipped", "not_connected"},
 
 		"iphone-shanghai":  {"iphone-shanghai", "apns_voip", "waking", ""},
 		"iphone-beijing":   {"iphone-beijing", "apns_alert", "waking", ""},
 		"iphone-berlin":    {"iphone-berlin", "apns_voip", "waking", ""},
 		"iphone-somewhere": {"iphone-somewhere", "apns_alert", "waking", ""},
 	}
-	if diff := cmp.Diff(wanted, legs); diff != "" || c.Status != "waking" || c.Reachable != 6 {
+	if diff := cmp.Diff(wanted, legs); diff != "" || c.Status != "waking" || c.Reachable != 7 {
 		t.Errorf("the invite's answer: status %s, reachable %d, legs (-want +got):\n%s", c.Status, c.Reachable, diff)
 	}
 	within(t, patience, "the call's end", func() bool {
 		c = must[callView](t)(want[callView](t.Context(), r.backend(), http.StatusOK, http.MethodGet, "/v1/calls/"+c.ID, nil))
 		return c.Status == "ended"
 	})
-	if c.EndReason != "completed" || c.AnsweredBy != "phone-shanghai" || c.leg("phone-shanghai").Status != "completed" || c.leg("tablet-shanghai").Status != "answered_elsewhere" {
+	if c.EndReason != "completed" || c.AnsweredBy != "phone-shanghai" || c.leg("phone-shanghai").Status != "completed" || c.leg("tablet-shanghai").Status != "answered_elsewhere" || c.leg("watch").Status != "answered_elsewhere" {
 		t.Errorf("the call ended as %+v", c)
 	}
 	checkWakes(t, r)
@@ -312,7 +313,8 @@ func checkTimeline(t testing.TB, r readyLine, id string) {
 		}
 	}
 	for _, what := range []string{
-		"phone-shanghai decision", "tablet-shanghai decision", "phone-hongkong decision", "emulator decision", "watch decision",
+		"phone-shanghai decision", "tablet-shanghai decision", "phone-hongkong decision", "emulator decision", "watch decision", "pc decision",
+		"watch confirm ring", "watch report ringing",
 		"phone-shanghai attempt accepted", "tablet-shanghai attempt accepted", "phone-shanghai confirm ring", "tablet-shanghai confirm ring",
 		"phone-shanghai report ringing", "phone-shanghai report answered", "phone-shanghai report disconnected", "tablet-shanghai report ringing",
 		"iphone-shanghai attempt accepted", "iphone-shanghai report ringing", "iphone-berlin report ringing", "iphone-beijing attempt accepted",
