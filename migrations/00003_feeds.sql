@@ -1,7 +1,8 @@
 -- +goose Up
 
 -- The tail of the event log reads by transaction what each process has not seen.
-CREATE INDEX events_tail ON events (xid);
+-- The id, by which partitions are left out, keeps the planner from another index.
+CREATE INDEX events_tail ON events (xid, id);
 
 -- Devices' feeds: open ones, and those that ended a moment ago. A feed is open
 -- while its process lives.

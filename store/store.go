@@ -256,8 +256,8 @@ func (c *clock) read(ctx context.Context, pool *pgxpool.Pool) error {
 const pointPlans = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
 	set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
-// readTogether reads with several statements what was so at one moment, in one
-// round trip.
+// readTogether reads by keys, with several statements, what was so at one
+// moment, in one round trip.
 func (s *Store) readTogether(ctx context.Context, read func(*pgx.Batch)) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -266,6 +266,7 @@ func (s *Store) readTogether(ctx context.Context, read func(*pgx.Batch)) error {
 	defer conn.Release() // a connection left in a transaction is closed by the pool
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	b.Queue(pointPlans)
 	read(b)
 	b.Queue(`COMMIT`)
 	return translate(conn.SendBatch(ctx, b).Close())

@@ -118,7 +118,7 @@ func (s *Store) readTail(ctx context.Context) error {
 	now, err := s.look(ctx, idle)
 	switch {
 	case err != nil:
-		return translate(err)
+		return err
 	case now.xmin < t.from: // another cluster took this one's place
 		t.resync()
 		t.from, t.read, t.at = now.xmin, nil, now.at
@@ -150,15 +150,18 @@ const tailReach = 10 * time.Minute
 // the xmin of the same snapshot, and which feeds are to be closed. idle leaves
 // out all but the xmin.
 func (s *Store) look(ctx context.Context, idle bool) (look, error) {
-	t := s.tail
 	var l look
-	b := &pgx.Batch{}
 	if idle {
-		b.Queue(`SELECT pg_snapshot_xmin(pg_current_snapshot())::text, statement_timestamp()`).QueryRow(func(row pgx.Row) error {
-			return row.Scan(xid{&l.xmin}, &l.at)
-		})
-		return l, s.pool.SendBatch(ctx, b).Close()
+		err := s.pool.QueryRow(ctx, `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, statement_timestamp()`).Scan(xid{&l.xmin}, &l.at)
+		return l, translate(err)
 	}
+	err := s.readTogether(ctx, func(b *pgx.Batch) { s.queueLook(b, &l) })
+	return l, err
+}
+
+// queueLook queues the statements of a look.
+func (s *Store) queueLook(b *pgx.Batch, l *look) {
+	t := s.tail
 	b.Queue(`
 		SELECT snapshot.xmin::text, statement_timestamp(), new.xid::text, new.app_id, new.call_id, new.user_id, new.at
 		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin) snapshot
@@ -186,7 +189,6 @@ func (s *Store) look(ctx context.Context, idle bool) (look, error) {
 		l.ended, err = pgx.CollectRows(rows, pgx.RowToStructByPos[endedFeed])
 		return err
 	})
-	return l, s.pool.SendBatch(ctx, b).Close()
 }
 
 // xid reads a transaction's id from its text; null is 0.
@@ -212,7 +214,7 @@ func texts(xids []uint64) []string {
 func (s *Store) beginTail(ctx context.Context) error {
 	l, err := s.look(ctx, true)
 	s.tail.from, s.tail.at = l.xmin, l.at
-	return translate(err)
+	return err
 }
 
 // idle reports whether nobody waits.
