@@ -66,9 +66,9 @@ type feed struct {
 
 // toldCall is what a device was told of a call.
 type toldCall struct {
-	hash uint32 // of the words
-	seq  int    // of the call as it was; 0 where only the cursor knows
-	over bool   // that it is to stop
+	hash  uint32    // of the words
+	seq   int       // of the call as it was; 0 where only the cursor knows
+	ended time.Time // when the leg did, where the device is to stop
 }
 
 // feedReach is how long before a reading a call may have got its id that the
@@ -119,15 +119,19 @@ func (f *feed) news(calls []call.Call, at time.Time) ([]feedItem, error) {
 		if l == nil || l.UserID != f.p.UserID || l.Status == call.LegSkipped || c.Seq < f.told[c.ID].seq {
 			continue
 		}
+		before, knows := f.told[c.ID]
+		if !knows && f.forgotten(l.EndedAt) {
+			continue
+		}
 		answer := adviseDevice(c, *l)
 		body, err := json.Marshal(answer)
 		if err != nil {
 			return nil, err
 		}
-		h := fnv.New32a()
-		h.Write(body)
-		now := toldCall{h.Sum32(), c.Seq, answer.Verdict == call.VerdictStop}
-		before, knows := f.told[c.ID]
+		now := toldCall{hashOf(body), c.Seq, l.EndedAt}
+		if answer.Verdict == call.VerdictStop { // once, whatever becomes of the call
+			now.hash = hashOf([]byte(*answer.Reason))
+		}
 		f.told[c.ID] = now
 		if knows && before.hash == now.hash {
 			continue
@@ -141,6 +145,12 @@ func (f *feed) news(calls []call.Call, at time.Time) ([]feedItem, error) {
 		items[len(items)-1].cursor = f.cursor()
 	}
 	return items, nil
+}
+
+func hashOf(words []byte) uint32 {
+	h := fnv.New32a()
+	h.Write(words)
+	return h.Sum32()
 }
 
 // page answers a request that does not stream.

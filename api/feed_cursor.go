@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"maps"
@@ -10,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/pushwake/relay/store"
 )
 
 // The cursor of a device's feed is what the device was told, so that any process
@@ -48,11 +45,14 @@ func (f *feed) resume(cursor string) error {
 	return nil
 }
 
-// forget leaves out of the cursor the calls that are over and are not looked at
-// again.
+// forget leaves out of the cursor the legs whose end is told for good.
 func (f *feed) forget() {
-	oldest := store.FloorID(f.at.Add(-feedReach))
-	maps.DeleteFunc(f.told, func(id uuid.UUID, t toldCall) bool {
-		return t.over && cmp.Compare(string(id[:]), string(oldest[:])) < 0
-	})
+	maps.DeleteFunc(f.told, func(_ uuid.UUID, t toldCall) bool { return f.forgotten(t.ended) })
+}
+
+// forgotten reports whether a leg ended so long before the last reading that the
+// device was told, though the cursor no longer says so: its call may still change,
+// and so may the tail be behind.
+func (f *feed) forgotten(ended time.Time) bool {
+	return !ended.IsZero() && ended.Before(f.at.Add(-feedReach))
 }
