@@ -119,7 +119,8 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	pc.ConnConfig.ConnectTimeout = 3 * time.Second
 	for name, value := range map[string]string{
 		"application_name": "relay", "timezone": "UTC",
-		"jit":                                 "off", // statements are short: to compile one takes longer than to run it
+		"jit":                                 "off", // statements are short: to compile one takes longer than to run it,
+		"max_parallel_workers_per_gather":     "0",   // and so does a second process
 		"lock_timeout":                        fmt.Sprint(config.LockWait.Milliseconds()),
 		"idle_in_transaction_session_timeout": "5000",  // a process that stalls must not hold the feed back
 		"statement_timeout":                   "30000", // nor must a query

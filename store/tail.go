@@ -162,15 +162,20 @@ func (s *Store) look(ctx context.Context, idle bool) (look, error) {
 // queueLook queues the statements of a look.
 func (s *Store) queueLook(b *pgx.Batch, l *look) {
 	t := s.tail
+	// The calls are looked up one by one (OFFSET keeps the planner from starting
+	// with them): it cannot know how few events there are.
 	b.Queue(`
-		SELECT snapshot.xmin::text, statement_timestamp(), new.xid::text, new.app_id, new.call_id, new.user_id, new.at
+		WITH new AS MATERIALIZED (
+			SELECT e.xid, e.app_id, e.call_id, min(e.at) AS at FROM events e
+			WHERE e.xid >= $1::text::xid8 AND e.xid <> ALL ($2::text[]::xid8[]) AND e.id >= $3 AND e.call_id IS NOT NULL
+			GROUP BY 1, 2, 3)
+		SELECT snapshot.xmin::text, statement_timestamp(), found.xid::text, found.app_id, found.call_id, found.user_id, found.at
 		FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin) snapshot
-		LEFT JOIN LATERAL (
-			SELECT e.xid, c.app_id, c.id AS call_id, CASE c.direction WHEN 'incoming' THEN c.callee_id ELSE c.caller_id END AS user_id, min(e.at) AS at
-			FROM events e JOIN calls c ON c.app_id = e.app_id AND c.id = e.call_id
-			WHERE e.xid >= $1::text::xid8 AND e.xid <> ALL ($2::text[]::xid8[]) AND e.id >= $3
-			GROUP BY 1, 2, 3, 4
-		) new ON true`, strconv.FormatUint(t.from, 10), texts(t.read), FloorID(t.at.Add(-tailReach))).Query(func(rows pgx.Rows) error {
+		LEFT JOIN (
+			SELECT new.*, c.user_id FROM new CROSS JOIN LATERAL (
+				SELECT CASE c.direction WHEN 'incoming' THEN c.callee_id ELSE c.caller_id END AS user_id
+				FROM calls c WHERE c.app_id = new.app_id AND c.id = new.call_id OFFSET 0) c
+		) found ON true`, strconv.FormatUint(t.from, 10), texts(t.read), FloorID(t.at.Add(-tailReach))).Query(func(rows pgx.Rows) error {
 		var tx uint64
 		var appID, userID *string
 		var callID *uuid.UUID
