@@ -176,22 +176,35 @@ func (f *feed) follow(ctx context.Context, open *store.Feed, heartbeat <-chan ti
 		if more, err := tell(news); !more || err != nil {
 			return "", err
 		}
-		news = nil
+		if news, ended, err = f.await(ctx, open, heartbeat); ended != "" {
+			return ended, nil
+		}
+	}
+}
+
+// await returns what is new when something is, nothing at a heartbeat, or why
+// relay ends the feed.
+func (f *feed) await(ctx context.Context, open *store.Feed, heartbeat <-chan time.Time) (news []feedItem, ended string, err error) {
+	for {
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return nil, "", ctx.Err()
 		case <-f.server.Draining:
-			return FeedDraining, nil
+			return nil, FeedDraining, nil
 		case <-heartbeat:
+			return nil, "", nil
 		case <-open.Woken():
 			changes := open.Take()
 			switch {
 			case changes.Ended != "":
-				return changes.Ended, nil
+				return nil, changes.Ended, nil
 			case changes.Lost:
 				news, err = f.read(ctx)
 			default:
 				news, err = f.news(changes.Calls, changes.At)
+			}
+			if len(news) > 0 || err != nil { // else it concerns other devices
+				return news, "", err
 			}
 		}
 	}
