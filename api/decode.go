@@ -275,7 +275,8 @@ var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]
 
 func parseMoment(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	return t, err == nil && rfc3339.MatchString(s) && t.Year() >= 1970 && t.Year() <= 9999
+	year := t.UTC().Year()
+	return t, err == nil && rfc3339.MatchString(s) && year >= 1970 && year <= 9999
 }
 
 // object reads a nested object; nil where it is absent and need not be there.

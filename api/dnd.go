@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -169,8 +170,8 @@ func (f *fields) zone(name string) *time.Location {
 }
 
 // iana reports whether a time zone that this machine knows is known by that
-// name everywhere. Some names are of this machine alone, and others of copies
-// of the database beside it.
+// name everywhere. Some names are of this machine alone, others of copies of the
+// database beside it, and others are paths to a name.
 func iana(name string) bool {
-	return !slices.Contains([]string{"Local", "localtime", "posixrules", "Factory"}, name) && !strings.HasPrefix(name, "posix/") && !strings.HasPrefix(name, "right/")
+	return path.Clean(name) == name && !slices.Contains([]string{"Local", "localtime", "posixrules", "Factory"}, name) && !strings.HasPrefix(name, "posix/") && !strings.HasPrefix(name, "right/")
 }

@@ -89,6 +89,7 @@ func TestBadDND(t *testing.T) {
 		{"days null", of(object{"from": "22:00", "to": "07:00", "days": nil}), "/windows/0/days", "must be an array of mon, tue, wed, thu, fri, sat, sun, none of them twice"},
 		{"a day null", of(object{"from": "22:00", "to": "07:00", "days": []any{nil}}), "/windows/0/days", "must be an array of mon, tue, wed, thu, fri, sat, sun, none of them twice"},
 		{"until without a zone", object{"until": "2026-11-25T08:00:00"}, "/until", "must be a time as in RFC 3339, such as 2026-11-23T09:00:00.000Z"},
+		{"until in the year 10000 of UTC", object{"until": "9999-12-31T23:59:59-01:00"}, "/until", "must be a time as in RFC 3339, such as 2026-11-23T09:00:00.000Z"},
 		{"until null", object{"until": nil}, "/until", "must be a string"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestBadDND(t *testing.T) {
 			r.ask(r.backend, "PUT", wish, test.body).refused(422, api.CodeInvalid).has(test.pointer, "errors", 0, "pointer").has(test.detail, "errors", 0, "detail")
 		})
 	}
-	for _, name := range []string{"Asia", "Asia/Peking", "CST+8", "+08:00", "", "Local", "localtime", "posixrules", "posix/Asia/Shanghai", "right/Asia/Shanghai", "../zoneinfo/UTC", "/etc/localtime", "a\x00b", strings.Repeat("A", 65)} {
+	for _, name := range []string{"Asia", "Asia/Peking", "CST+8", "+08:00", "", "Local", "localtime", "posixrules", "posix/Asia/Shanghai", "right/Asia/Shanghai", "Asia//Shanghai", "Asia/./Shanghai", "./UTC", "../zoneinfo/UTC", "/etc/localtime", "a\x00b", strings.Repeat("A", 65)} {
 		r.ask(r.backend, "PUT", wish, object{"windows": windows(1), "time_zone": name}).refused(422, api.CodeInvalid).has("/time_zone", "errors", 0, "pointer")
 	}
 	r.ask(r.backend, "GET", wish, nil).refused(404, api.CodeNotFound) // nothing of all that was kept

@@ -45,6 +45,7 @@ func (s *server) listDeviceCalls(w http.ResponseWriter, r *http.Request, p Devic
 	}
 	switch {
 	case asStream:
+		f.fresh = after == ""
 		return f.stream(w, r)
 	case wait > 0 && after != "":
 		return f.longPoll(w, r, wait)
@@ -61,6 +62,7 @@ type feed struct {
 	server *server
 	p      Device
 	told   map[uuid.UUID]toldCall
+	fresh  bool      // a stream that nothing was told on: see store.FeedQuestion.Lately
 	at     time.Time // what was committed a good while before it has been told; see feedReach
 }
 
@@ -93,7 +95,10 @@ func (f *feed) read(ctx context.Context) ([]feedItem, error) {
 	if !since.IsZero() {
 		since = since.Add(-feedReach)
 	}
-	calls, now, err := f.server.Store.FeedCalls(ctx, f.p.AppID, f.p.DeviceID, f.p.UserID, told, since)
+	calls, now, err := f.server.Store.FeedCalls(ctx, store.FeedQuestion{
+		AppID: f.p.AppID, DeviceID: f.p.DeviceID, UserID: f.p.UserID, Told: told, Since: since, Lately: f.fresh,
+	})
+	f.fresh = false
 	if err != nil {
 		return nil, causeOf(ctx, err)
 	}
@@ -223,6 +228,10 @@ func (f *feed) longPoll(w http.ResponseWriter, r *http.Request, wait time.Durati
 		return err
 	}
 	defer open.Close()
+	// The request was read; the deadline for it would end the wait.
+	if err := f.server.stream(w, nil).control.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	var news []feedItem
@@ -271,22 +280,24 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Accel-Buffering", "no") // a proxy that gathers would hold the ring back
 	})
-	// The request was read; what its connection sends from now on has no deadline.
-	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
+	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // see longPoll
 		return err
 	}
 	heartbeat := time.NewTicker(f.server.Heartbeat)
 	defer heartbeat.Stop()
-	next := "retry: " + strconv.Itoa(feedRetry) + "\n\n"
+	first := true
 	ended, err := f.follow(r.Context(), open, heartbeat.C, func(news []feedItem) (bool, error) {
-		b := bytes.NewBufferString(next)
+		var b bytes.Buffer
+		if first {
+			b.WriteString("retry: " + strconv.Itoa(feedRetry) + "\n\n")
+		}
 		for _, item := range news {
-			writeEvent(b, item.cursor, "call", item.body)
+			writeEvent(&b, item.cursor, "call", item.body)
 		}
-		next = ""
-		if b.Len() == 0 {
-			b.WriteString(":\n\n")
+		if len(news) == 0 { // an id without data is no event, and yet the cursor of a client that is cut off
+			b.WriteString(":\nid: " + f.cursor() + "\n\n")
 		}
+		first = false
 		return true, out.send(b.Bytes())
 	})
 	if ended != "" {

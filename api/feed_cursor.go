@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,12 +18,14 @@ const (
 	cursorVersion = 1
 	cursorHead    = 1 + 8
 	cursorEntry   = 16 + 4
+	longestCursor = 8192
+	mostInCursor  = 300 // so that a cursor is no longer
 )
 
 func (f *feed) cursor() string {
 	b := append(make([]byte, 0, cursorHead+len(f.told)*cursorEntry), cursorVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(max(0, f.at.UnixMilli())))
-	for _, id := range slices.SortedFunc(maps.Keys(f.told), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(f.told), compareIDs) {
 		b = append(b, id[:]...)
 		b = binary.BigEndian.AppendUint32(b, f.told[id].hash)
 	}
@@ -32,11 +35,15 @@ func (f *feed) cursor() string {
 // resume reads what cursor wrote.
 func (f *feed) resume(cursor string) error {
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || len(b) < cursorHead || b[0] != cursorVersion || (len(b)-cursorHead)%cursorEntry != 0 {
+	if err != nil || len(cursor) > longestCursor || strings.ContainsAny(cursor, "\r\n") || // which the decoder passes over
+		len(b) < cursorHead || b[0] != cursorVersion || (len(b)-cursorHead)%cursorEntry != 0 {
 		return &malformedError{"the cursor is not one that this service gave"}
 	}
 	ms := binary.BigEndian.Uint64(b[1:])
-	if f.at = time.UnixMilli(int64(ms)).UTC(); ms > uint64(f.server.Store.Now().Add(time.Hour).UnixMilli()) {
+	if ms > 0 {
+		f.at = time.UnixMilli(int64(ms)).UTC()
+	}
+	if ms > uint64(f.server.Store.Now().Add(time.Hour).UnixMilli()) {
 		return &malformedError{"the cursor is not one that this service gave: it is of a time to come"}
 	}
 	for entry := range slices.Chunk(b[cursorHead:], cursorEntry) {
@@ -45,10 +52,24 @@ func (f *feed) resume(cursor string) error {
 	return nil
 }
 
-// forget leaves out of the cursor the legs whose end is told for good.
+// forget leaves out of the cursor the legs whose end is told for good, and the
+// oldest ends where there are too many: they may be told twice.
 func (f *feed) forget() {
 	maps.DeleteFunc(f.told, func(_ uuid.UUID, t toldCall) bool { return f.forgotten(t.ended) })
+	if len(f.told) <= mostInCursor {
+		return
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(f.told), compareIDs) {
+		if !f.told[id].ended.IsZero() {
+			delete(f.told, id)
+		}
+		if len(f.told) <= mostInCursor {
+			return
+		}
+	}
 }
+
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 // forgotten reports whether a leg ended so long before the last reading that the
 // device was told, though the cursor no longer says so: its call may still change,

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,8 +28,9 @@ type stream struct {
 	t      testing.TB
 	events chan event // closed at the stream's end
 	beats  chan struct{}
-	retry  chan string // the last one that was asked for
-	last   string      // id of the last event
+	retry  chan string            // the last one that was asked for
+	last   string                 // id of the last event
+	cursor atomic.Pointer[string] // as a client keeps it, also without an event
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -68,6 +70,7 @@ func (r *rig) follow(bearer, query string, headers ...string) *stream {
 				s.beats <- struct{}{}
 			case field == "id":
 				e.id = value
+				s.cursor.Store(&value)
 			case field == "event":
 				e.name = value
 			case field == "retry":
@@ -256,8 +259,35 @@ func TestFeedResumes(t *testing.T) {
 	feed.stop()
 	told(list("after=" + feed.last))
 
-	for _, bad := range []string{"after=x", "after=" + start + "AAAA", "after=" + strings.Repeat("A", 9000), "wait=26", "wait=-1", "wait=soon", "then=1"} {
+	for _, bad := range []string{"after=x", "after=" + start + "AAAA", "after=" + strings.Repeat("A", 9000), "after=" + start + "%0A", "wait=26", "wait=-1", "wait=soon", "then=1"} {
 		r.ask(app, "GET", "/v1/device/calls?"+bad, nil).refused(400, api.CodeMalformed)
+	}
+	r.ask(app, "GET", "/v1/device/calls", nil, "Accept", eventStream, "Last-Event-ID", strings.Repeat("A", 9000)).refused(400, api.CodeMalformed)
+}
+
+// TestFeedWithoutCursor: a stream that nothing was told on tells of the end of a
+// call that the app confirmed before it came, and has a cursor though no event
+// came.
+func TestFeedWithoutCursor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ask(r.backend, "PUT", "/v1/devices/d1", phone("u2", r.token("d1"))).want(200)
+	app := r.jwt("u2", "d1")
+	idle := r.follow(app, "")
+	<-idle.beats
+	eventually(t, "a cursor", func() bool { return idle.cursor.Load() != nil })
+	idle.stop()
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u2")).want(201).text("id")
+	r.ask(app, "POST", "/v1/device/calls/"+id+"/confirm", object{"source": "push"}).want(200).has("ring", "verdict")
+	r.ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200)
+	fresh := r.follow(app, "")
+	fresh.next(id, "stop", "canceled")
+	fresh.stop()
+	again := r.follow(app, "", "Last-Event-ID", *idle.cursor.Load())
+	again.next(id, "stop", "canceled")
+	again.stop()
+	if e := r.ask(app, "GET", "/v1/device/calls?after="+again.last, nil).want(200).get("data").([]any); len(e) > 0 {
+		t.Errorf("told twice: %v", e)
 	}
 }
 

@@ -38,14 +38,21 @@ func (s *server) afterConfirm(r *http.Request, c call.Call, wait time.Duration) 
 	defer watch.Close()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	if now, err := s.Store.Call(r.Context(), c.AppID, c.ID); err == nil {
-		c = now
+	read := func() {
+		if now, err := s.Store.Call(r.Context(), c.AppID, c.ID); err == nil {
+			c = now
+		}
 	}
+	read()
 	for c.Live() && !c.Confirmed() {
 		select {
 		case <-watch.Woken():
-			for _, now := range watch.Take().Calls {
+			changes := watch.Take()
+			for _, now := range changes.Calls {
 				c = now
+			}
+			if changes.Lost {
+				read()
 			}
 		case <-timer.C:
 			return c

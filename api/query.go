@@ -41,7 +41,7 @@ func (q *query) fail(name, detail string) {
 func (q *query) text(name string) string { return q.upTo(name, 512) }
 
 // long reads a cursor that says much.
-func (q *query) long(name string) string { return q.upTo(name, 8192) }
+func (q *query) long(name string) string { return q.upTo(name, longestCursor) }
 
 func (q *query) upTo(name string, most int) string {
 	q.asked = append(q.asked, name)

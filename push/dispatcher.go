@@ -181,6 +181,13 @@ func (d *Dispatcher) wake(w store.Wake) {
 			d.giveUp(w, refused)
 			return
 		}
+		if notice(w) { // it may have waited minutes for its place, and what it was about may have changed
+			if wanted, err := d.config.Store.WakeWanted(d.waits, w); err == nil && !wanted {
+				p.giveBack(nil)
+				d.finish(w, store.Outcome{Next: store.WakeGivenUp, Reason: lastReason})
+				return
+			}
+		}
 		answer, attempt := d.send(p, w)
 		outcome, pause := d.judge(w, answer, try, renewed)
 		outcome.Attempt = &attempt

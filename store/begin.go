@@ -124,7 +124,7 @@ func (s *Store) createdCall(ctx context.Context, appID string, id uuid.UUID) (ca
 	// The event's id is of the same moment as the call's: one partition holds it.
 	err := s.pool.QueryRow(ctx, `SELECT e.data, c.custom FROM events e JOIN calls c ON c.app_id = e.app_id AND c.id = e.call_id AND c.id = $2
 		WHERE e.app_id = $1 AND e.call_id = $2 AND e.call_seq = 1 AND e.id BETWEEN $3 AND $4`,
-		appID, id, FloorID(timeOf(id)), ceilingID(timeOf(id))).Scan(&data, &custom)
+		appID, id, floorID(timeOf(id)), ceilingID(timeOf(id))).Scan(&data, &custom)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return call.Call{}, ErrNotFound
 	}

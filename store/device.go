@@ -72,8 +72,8 @@ func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, erro
 		// Two devices that swap their tokens wait for each other's rows.
 		if !again && !deadlocked(err) {
 			s.tail.committed()
-			if err == nil && before.user != "" && before.user != r.Device.UserID {
-				err = s.leaveCalls(ctx, r.AppID, r.Device.ID, before.user)
+			if err == nil {
+				err = s.leaveCalls(ctx, r.AppID, r.Device.ID, r.Device.UserID)
 			}
 			return out, translate(err)
 		}
@@ -336,11 +336,11 @@ func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string
 		_, err = tx.Exec(ctx, endFeedsOfDevice, appID, deviceID)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return translate(err)
 	}
 	s.tail.committed()
-	return s.leaveCalls(ctx, appID, deviceID, owner)
+	return errors.Join(err, s.leaveCalls(ctx, appID, deviceID, "")) // also of one that was deleted before
 }
 
 // CheckInstall says whether a device's JWT still speaks for its install. An

@@ -28,7 +28,7 @@ const deviceColumns = `d.app_id, d.device_id, d.user_id, d.platform, d.device_ty
 // deviceArgs adds to a query's arguments what deviceColumns need: the id before
 // which no call can be alive any more, and how feeds are known to be open.
 func (s *Store) deviceArgs(now time.Time, args pgx.NamedArgs) pgx.NamedArgs {
-	args["recent"] = FloorID(now.Add(-longestCall - time.Hour))
+	args["recent"] = floorID(now.Add(-longestCall - time.Hour))
 	args["silent"], args["grace"] = s.config.SilentAfter, feedGrace
 	return args
 }

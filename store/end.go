@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,26 +46,29 @@ func (s *Store) end(ctx context.Context, appID string, id uuid.UUID, how func(*u
 //
 // Errors: ErrBusy, ErrUnavailable.
 func (s *Store) LoseCalls(ctx context.Context, appID, deviceID, userID string, kept []uuid.UUID) error {
-	return s.eachLeg(ctx, appID, deviceID, userID, kept, (*call.Call).LoseLeg)
+	return s.eachLeg(ctx, appID, deviceID, `user_id = $4 AND call_id <> ALL ($5)`, userID, append([]uuid.UUID{}, kept...), (*call.Call).LoseLeg)
 }
 
-// leaveCalls ends a device's part of the calls of a user that it belongs to no
-// longer, but for those that it answered.
+// leaveCalls ends a device's part of calls of others than its present user, ""
+// for none, but for those that it answered. Whoever asked for the change of
+// users may have left by now; it is done all the same.
 func (s *Store) leaveCalls(ctx context.Context, appID, deviceID, userID string) error {
-	return s.eachLeg(ctx, appID, deviceID, userID, nil, (*call.Call).LeaveCall)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	defer cancel()
+	return s.eachLeg(ctx, appID, deviceID, `user_id <> $4 AND call_id <> ALL ($5)`, userID, []uuid.UUID{}, (*call.Call).LeaveCall)
 }
 
-func (s *Store) eachLeg(ctx context.Context, appID, deviceID, userID string, but []uuid.UUID, do func(*call.Call, uuid.UUID, time.Time) bool) error {
-	live, err := s.LiveCalls(ctx, appID, deviceID, userID)
+// eachLeg does something to a device's open legs, those that which chooses.
+func (s *Store) eachLeg(ctx context.Context, appID, deviceID, which, userID string, but []uuid.UUID, do func(*call.Call, uuid.UUID, time.Time) bool) error {
+	legs, err := s.query(ctx, `SELECT app_id, call_id, id AS leg_id, device_id FROM legs
+		WHERE app_id = $1 AND device_id = $2 AND ended_at IS NULL AND call_id >= $3 AND `+which,
+		appID, deviceID, floorID(s.Now().Add(-longestCall-time.Hour)), userID, but)
 	if err != nil {
 		return err
 	}
-	live = slices.DeleteFunc(live, func(c call.Call) bool { return slices.Contains(but, c.ID) })
-	return eachAtOnce(live, func(c call.Call) error {
-		_, err := s.change(ctx, step{appID: appID, callID: c.ID, apply: func(u *underLock) (any, error) {
-			if l := u.call.LegOf(deviceID); l != nil && l.UserID == userID {
-				do(&u.call, l.ID, u.now)
-			}
+	return eachAtOnce(legs, func(d due) error {
+		_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, apply: func(u *underLock) (any, error) {
+			do(&u.call, d.LegID, u.now)
 			return nil, nil
 		}})
 		return err

@@ -14,6 +14,7 @@ import (
 var (
 	LockKey   = lockKey
 	NewID     = newID
+	FloorID   = floorID
 	CeilingID = ceilingID
 	Monday    = monday
 )
@@ -32,6 +33,12 @@ func (s *Store) SweepForgotten(ctx context.Context) error { return s.sweepForgot
 
 // Clean forgets what is old.
 func (s *Store) Clean(ctx context.Context) error { return s.clean(ctx) }
+
+// Silence makes this process think that its heartbeat is old.
+func (s *Store) Silence() { s.beaten(time.Time{}) }
+
+// CleanFeeds forgets feeds that are over.
+func (s *Store) CleanFeeds(ctx context.Context) error { return s.cleanFeeds(ctx) }
 
 // MakePartitionsFrom makes the partitions of a time's week and of those after it.
 func (s *Store) MakePartitionsFrom(ctx context.Context, from time.Time, ahead int) error {

@@ -72,8 +72,9 @@ func (f *Feed) Close() {
 		f.Watch.Close()
 		f.store.openFeeds.remove(f)
 		f.store.metrics.feedsOpen.Dec()
-		f.about.close = true
-		f.store.feeds.send(f.about)
+		end := f.about
+		end.close = true
+		f.store.feeds.send(end)
 	})
 }
 
@@ -92,14 +93,14 @@ func (o *openFeeds) remove(f *Feed) {
 	delete(o.byID, f.about.id)
 }
 
-func (o *openFeeds) ids() []uuid.UUID {
+func (o *openFeeds) all() []feedChange {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ids := make([]uuid.UUID, 0, len(o.byID))
-	for id := range o.byID {
-		ids = append(ids, id)
+	all := make([]feedChange, 0, len(o.byID))
+	for _, f := range o.byID {
+		all = append(all, f.about)
 	}
-	return ids
+	return all
 }
 
 // endFeeds tells feeds of this process that they must end.
@@ -133,8 +134,10 @@ func (s *Store) writeFeeds(jobs []*job[feedChange, struct{}]) error {
 			}
 			b.Queue(`DELETE FROM feeds WHERE app_id = $1 AND device_id = $2 AND closed_at IS NOT NULL`, in.appID, in.deviceID)
 			b.Queue(`UPDATE feeds SET ended = $3 WHERE app_id = $1 AND device_id = $2 AND ended IS NULL`, in.appID, in.deviceID, FeedReplaced)
-			b.Queue(`INSERT INTO feeds (app_id, device_id, id, user_id, process, opened_at) VALUES ($1, $2, $3, $4, $5, clock_timestamp())`,
-				in.appID, in.deviceID, in.id, in.userID, s.process)
+			b.Queue(`INSERT INTO feeds (app_id, device_id, id, user_id, process, opened_at, ended)
+				VALUES ($1, $2, $3, $4, $5, clock_timestamp(), (SELECT $6 FROM devices d
+					WHERE d.app_id = $1 AND d.device_id = $2 AND d.deleted_at IS NULL AND d.user_id <> $4)) -- it changed hands a moment ago`,
+				in.appID, in.deviceID, in.id, in.userID, s.process, FeedLoggedOut)
 		}
 		return nil
 	})
@@ -152,38 +155,71 @@ const endFeedsOfDevice = `UPDATE feeds SET ended = '` + FeedLoggedOut + `' WHERE
 func (s *Store) cleanFeeds(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM feeds f
 		WHERE f.closed_at < clock_timestamp() - interval '1 minute'
-		   OR f.process = $1 AND f.id <> ALL ($2::uuid[]) AND f.opened_at < clock_timestamp() - interval '1 minute'
-		   OR NOT EXISTS (SELECT FROM processes p WHERE p.id = f.process AND p.beat_at >= clock_timestamp() - interval '1 minute')`,
-		s.process, s.openFeeds.ids())
+		   OR f.process = $1 AND f.id <> ALL ($2::uuid[]) AND f.opened_at < clock_timestamp() - interval '20 s'
+		   OR f.process <> $1 AND NOT EXISTS (SELECT FROM processes p WHERE p.id = f.process AND p.beat_at >= clock_timestamp() - interval '1 minute')`,
+		s.process, column(s.openFeeds.all(), func(f *feedChange) uuid.UUID { return f.id }))
 	return translate(err)
 }
 
+// restoreFeeds enters this process's open feeds anew, where others have cleaned
+// them away while it was silent. One whose device has opened another feed
+// meanwhile ends.
+func (s *Store) restoreFeeds(ctx context.Context) error {
+	open := s.openFeeds.all()
+	if len(open) == 0 {
+		return nil
+	}
+	ids := column(open, func(f *feedChange) uuid.UUID { return f.id })
+	_, err := s.pool.Exec(ctx, `INSERT INTO feeds (app_id, device_id, id, user_id, process, opened_at, ended)
+		SELECT q.app_id, q.device_id, q.id, q.user_id, $5, clock_timestamp(), (
+			SELECT $6 FROM feeds f WHERE f.app_id = q.app_id AND f.device_id = q.device_id AND f.id <> q.id AND f.closed_at IS NULL AND f.ended IS NULL LIMIT 1)
+		FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[]) AS q (app_id, device_id, id, user_id)
+		ON CONFLICT DO NOTHING`,
+		column(open, func(f *feedChange) string { return f.appID }), column(open, func(f *feedChange) string { return f.deviceID }), ids,
+		column(open, func(f *feedChange) string { return f.userID }), s.process, FeedReplaced)
+	return translate(err)
+}
+
+// FeedQuestion is what a feed wants to know.
+type FeedQuestion struct {
+	AppID, DeviceID, UserID string
+	Told                    []uuid.UUID // calls that the device was told of
+	Since                   time.Time   // calls begun since then; zero for none
+	// Lately asks for the calls that the device confirmed and that ended within
+	// the last 2 minutes, since nobody knows what it was told.
+	Lately bool
+}
+
 // FeedCalls reads what a device's feed has to tell, oldest first: its calls that
-// are alive, those named in told, and those begun since a time. Calls that its
-// user cannot see are left out. now is the database's time, before the reading.
+// are alive, and those that the question names. Calls that its user cannot see
+// are left out, and so are those that it was skipped for. now is the database's
+// time before the reading.
 //
 // Errors: ErrUnavailable.
-func (s *Store) FeedCalls(ctx context.Context, appID, deviceID, userID string, told []uuid.UUID, since time.Time) (calls []call.Call, now time.Time, err error) {
-	if since.IsZero() {
-		since = s.Now().Add(time.Hour) // none
+func (s *Store) FeedCalls(ctx context.Context, q FeedQuestion) (calls []call.Call, now time.Time, err error) {
+	since := floorID(q.Since)
+	if q.Since.IsZero() {
+		since = uuid.Max
 	}
 	const ids = `SELECT l.call_id FROM legs l
-		WHERE l.app_id = ANY (@apps) AND l.device_id = @device AND l.user_id = @user AND l.call_id >= @low
-		  AND (l.ended_at IS NULL OR l.call_id = ANY (@told::uuid[]) OR l.call_id >= @since)
-		ORDER BY l.call_id DESC LIMIT @most`
+		WHERE l.app_id = ANY (@apps) AND l.device_id = @device AND l.user_id = @user AND l.call_id >= @low AND l.status <> 'skipped'
+		  AND (l.ended_at IS NULL OR l.call_id = ANY (@told::uuid[]) OR l.call_id >= @since
+		    OR @lately AND l.confirmed_at IS NOT NULL AND l.ended_at > clock_timestamp() - interval '2 minutes')
+		ORDER BY (l.ended_at IS NOT NULL), (l.call_id <> ALL (@told::uuid[])), l.call_id DESC LIMIT @most`
 	args := pgx.NamedArgs{
-		"apps": []string{appID}, "device": deviceID, "user": userID, "told": told, "since": FloorID(since), "most": mostOfFeed,
-		"low": FloorID(s.Now().Add(-longestCall - time.Hour)), "high": uuid.Max,
+		"apps": []string{q.AppID}, "device": q.DeviceID, "user": q.UserID, "told": q.Told, "since": since, "lately": q.Lately, "most": mostOfFeed,
+		"low": floorID(s.Now().Add(-longestCall - time.Hour)), "high": uuid.Max,
 	}
 	err = s.readTogether(ctx, func(b *pgx.Batch) {
-		b.Queue(`SELECT statement_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
+		b.Queue(`SELECT now()`).QueryRow(func(row pgx.Row) error { return row.Scan(&now) }) // of the transaction's beginning
 		queueCalls(b, &calls, ids, args)
 	})
 	return calls, now.UTC(), err
 }
 
-// mostOfFeed bounds what a device that was away for long is told: the newest.
-const mostOfFeed = 200
+// mostOfFeed bounds what a device that was away for long is told: what is alive,
+// what it was told of, then the newest.
+const mostOfFeed = 400
 
 // callsByID reads calls of several apps, oldest first.
 func (s *Store) callsByID(ctx context.Context, wanted map[uuid.UUID]string) (calls []call.Call, err error) {

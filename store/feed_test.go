@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/pushwake/relay/call"
@@ -34,7 +35,7 @@ func ends(t testing.TB, f *store.Feed, why string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	for {
-		changes, err := f.Wait(ctx)
+		changes, err := wait(ctx, f.Watch)
 		if err != nil {
 			t.Fatalf("waited in vain for the end: %s", why)
 		}
@@ -101,11 +102,41 @@ func TestFeedOfDeadProcess(t *testing.T) {
 		t.Error("connected to a process that fell silent")
 	}
 	r.exec(t, `UPDATE processes SET beat_at = beat_at - interval '2 min' WHERE id = $1`, r.Process())
-	if err := r.other.Clean(t.Context()); err != nil {
+	if err := r.other.CleanFeeds(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := read[int](t, r, `SELECT count(*)::int FROM feeds`); n != 0 {
 		t.Errorf("%d feeds of a dead process are kept", n)
+	}
+}
+
+// TestFeedRestored: a process that was silent for so long that others forgot its
+// feeds enters them again, but for one whose device has gone elsewhere.
+func TestFeedRestored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	phone(t, r.Store, "u2", "w1", watch)
+	phone(t, r.Store, "u2", "w2", watch)
+	kept, left := open(t, r.Store, "w1", "u2"), open(t, r.Store, "w2", "u2")
+	r.exec(t, `UPDATE processes SET beat_at = beat_at - interval '2 min' WHERE id = $1`, r.Process())
+	if err := r.other.CleanFeeds(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open(t, r.other, "w2", "u2")
+	if r.connected(t, "w1") {
+		t.Fatal("connected to a process that is gone")
+	}
+	r.Silence()
+	if err := r.Beat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !r.connected(t, "w1") || !r.connected(t, "w2") {
+		t.Error("a feed that is open does not count")
+	}
+	run(t, r.Store)
+	ends(t, left, store.FeedReplaced)
+	if c := kept.Take(); c.Ended != "" {
+		t.Errorf("the other feed ended: %s", c.Ended)
 	}
 }
 
@@ -193,7 +224,7 @@ func TestFeedCalls(t *testing.T) {
 	create(t, r.Store, invite("u3"))
 	fed := func(told []uuid.UUID, since time.Time, want ...call.Call) time.Time {
 		t.Helper()
-		calls, now, err := r.FeedCalls(t.Context(), app, "d1", "u2", told, since)
+		calls, now, err := r.FeedCalls(t.Context(), store.FeedQuestion{AppID: app, DeviceID: "d1", UserID: "u2", Told: told, Since: since})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +257,34 @@ func TestFeedCalls(t *testing.T) {
 	fed([]uuid.UUID{before.ID}, time.Time{}, before, live)
 	fed(nil, now, live, short)
 	fed([]uuid.UUID{before.ID}, now, before, live, short)
-	if calls, _, err := r.FeedCalls(t.Context(), app, "d1", "u3", []uuid.UUID{before.ID, live.ID}, now.Add(-time.Hour)); err != nil || len(calls) > 0 {
+	// Nobody knows what a device was told that comes without a cursor.
+	lately := func() (ids []uuid.UUID) {
+		calls, _, err := r.FeedCalls(t.Context(), store.FeedQuestion{AppID: app, DeviceID: "d1", UserID: "u2", Lately: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range calls {
+			ids = append(ids, c.ID)
+		}
+		return ids
+	}
+	woken := create(t, r.Store, invite("u2"))
+	confirm(t, r.Store, woken, "d1")
+	cancelCall(t, r.Store, woken)
+	if diff := cmp.Diff([]uuid.UUID{live.ID, woken.ID}, lately()); diff != "" {
+		t.Error(diff)
+	}
+	r.exec(t, `UPDATE legs SET ended_at = ended_at - interval '2 min' WHERE call_id = $1`, woken.ID)
+	if diff := cmp.Diff([]uuid.UUID{live.ID}, lately()); diff != "" {
+		t.Error(diff)
+	}
+	// A storm of calls that it was skipped for hides none that rings.
+	r.exec(t, `INSERT INTO legs (app_id, call_id, id, direction, device_id, user_id, platform, device_type, status, reason, decision, enterprise, last_seq, wake_attempt, ended_at)
+		SELECT $1, $2::uuid, gen_random_uuid(), 'incoming', 'd1', 'u2', 'harmonyos', 'phone', 'skipped', 'incoming_limit', '{}', false, 0, 0, now() FROM generate_series(1, 500)`,
+		app, store.NewID(r.Now().Add(time.Second)))
+	fed(nil, now, live, short, woken)
+	r.exec(t, `DELETE FROM legs WHERE status = 'skipped'`)
+	if calls, _, err := r.FeedCalls(t.Context(), store.FeedQuestion{AppID: app, DeviceID: "d1", UserID: "u3", Told: []uuid.UUID{before.ID, live.ID}, Since: now.Add(-time.Hour), Lately: true}); err != nil || len(calls) > 0 {
 		t.Errorf("another user of the install is told of %d calls, %v", len(calls), err)
 	}
 }
@@ -245,7 +303,7 @@ func TestFeedUnwritten(t *testing.T) {
 	}
 	eventually(t, "the feed to be closed", func() bool { return read[int](t, r, `SELECT count(*)::int FROM feeds WHERE closed_at IS NULL`) == 0 })
 	r.exec(t, `UPDATE feeds SET closed_at = NULL, opened_at = opened_at - interval '2 min'`) // as where that was not written either
-	if err := s.Clean(t.Context()); err != nil {
+	if err := s.CleanFeeds(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := read[int](t, r, `SELECT count(*)::int FROM feeds`); n != 0 {

@@ -36,10 +36,10 @@ type Filter struct {
 func (f *Filter) ids() (low, high uuid.UUID) {
 	high = uuid.Max
 	if !f.From.IsZero() {
-		low = FloorID(f.From)
+		low = floorID(f.From)
 	}
 	if !f.To.IsZero() {
-		high = FloorID(f.To.Add(time.Millisecond))
+		high = floorID(f.To.Add(time.Millisecond))
 	}
 	if f.Before != uuid.Nil {
 		high = earlier(high, f.Before)
@@ -111,7 +111,7 @@ func (s *Store) barePages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, 
 			return
 		}
 		for bytes.Compare(low[:], high[:]) < 0 {
-			week := later(low, weekBefore(earlier(high, FloorID(s.Now()))))
+			week := later(low, weekBefore(earlier(high, floorID(s.Now()))))
 			calls, more, err := s.callsBetween(ctx, f, week, high)
 			if err != nil {
 				yield(nil, err)
@@ -140,7 +140,7 @@ func (s *Store) withLegs(ctx context.Context, calls []call.Call) ([]call.Call, e
 
 // weekBefore is the first id of the week in which the last moment before an id
 // lies.
-func weekBefore(id uuid.UUID) uuid.UUID { return FloorID(monday(timeOf(id).Add(-time.Millisecond))) }
+func weekBefore(id uuid.UUID) uuid.UUID { return floorID(monday(timeOf(id).Add(-time.Millisecond))) }
 
 // earlier and later choose between two ids by their time.
 func earlier(a, b uuid.UUID) uuid.UUID {

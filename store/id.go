@@ -21,8 +21,8 @@ func newID(t time.Time) uuid.UUID {
 	return id
 }
 
-// FloorID is the smallest id of a time or later.
-func FloorID(t time.Time) uuid.UUID {
+// floorID is the smallest id of a time or later.
+func floorID(t time.Time) uuid.UUID {
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16)
 	return id

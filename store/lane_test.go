@@ -241,7 +241,10 @@ func TestDatabaseAway(t *testing.T) {
 		"history":  func() error { _, _, err := s.Calls(t.Context(), store.Filter{AppID: app, Limit: 1}); return err },
 		"live":     func() error { _, err := s.LiveCalls(t.Context(), app, "d1", "u2"); return err },
 		"feed":     func() error { _, err := s.OpenFeed(t.Context(), app, "d1", "u2"); return err },
-		"fed":      func() error { _, _, err := s.FeedCalls(t.Context(), app, "d1", "u2", nil, time.Time{}); return err },
+		"fed": func() error {
+			_, _, err := s.FeedCalls(t.Context(), store.FeedQuestion{AppID: app, DeviceID: "d1", UserID: "u2"})
+			return err
+		},
 		"timeline": func() error { _, _, err := s.Timeline(t.Context(), app, c.ID); return err },
 		"events":   func() error { _, err := s.Events(t.Context(), app, store.Cursor{}, 1); return err },
 		"key":      func() error { _, err := s.FindKey(t.Context(), "rk_x"); return err },

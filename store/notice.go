@@ -209,7 +209,7 @@ func (s *Store) takeNotices(ctx context.Context) (int, error) {
 		  AND (n.process = $2 AND NOT EXISTS (
 		         SELECT FROM unnest($4::uuid[], $5::text[]) AS h (leg_id, purpose) WHERE h.leg_id = n.leg_id AND h.purpose = n.purpose)
 		    OR n.process <> $2 AND (p.beat_at IS NULL OR p.beat_at < clock_timestamp() - $3::interval))
-		LIMIT 1000`, FloorID(s.Now().Add(-longestCall-time.Hour)), s.process, s.config.SilentAfter, legs, purposes)
+		LIMIT 1000`, floorID(s.Now().Add(-longestCall-time.Hour)), s.process, s.config.SilentAfter, legs, purposes)
 	if err != nil {
 		return 0, translate(err)
 	}

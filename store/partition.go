@@ -54,7 +54,7 @@ func (s *Store) makePartition(ctx context.Context, table, key string, week time.
 	if err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&there); err != nil || there {
 		return err
 	}
-	from, to := FloorID(week), FloorID(week.AddDate(0, 0, 7))
+	from, to := floorID(week), floorID(week.AddDate(0, 0, 7))
 	// Identifiers come from the list above and a date: nothing to quote.
 	attach := fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, table, name, from, to)
 	inRange := fmt.Sprintf(`%s >= '%s' AND %[1]s < '%[3]s'`, key, from, to)

@@ -9,8 +9,9 @@ import (
 )
 
 // Run keeps this process alive in the list of processes, takes over the wakes
-// of silent ones, sweeps deadlines, follows the event log for who waits, makes
-// partitions ahead and forgets old idempotency keys, until ctx ends. What fails is logged and tried again.
+// of silent ones, sweeps deadlines, follows the event log for who waits and tells
+// other processes of its own commits, makes partitions ahead, and forgets old
+// idempotency keys and feeds, until ctx ends. What fails is logged and tried again.
 func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	every := func(interval time.Duration, what string, do func(context.Context) error) {
@@ -46,6 +47,7 @@ func (s *Store) Run(ctx context.Context) error {
 	})
 	every(time.Hour, "forgotten calls", s.sweepForgotten)
 	every(time.Hour, "partitions", s.MakePartitions)
+	every(10*time.Second, "feeds", s.cleanFeeds)
 	every(time.Minute, "cleaning", s.clean)
 	return g.Wait()
 }
@@ -66,8 +68,12 @@ func (s *Store) beat(ctx context.Context) error {
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return translate(err)
 	}
+	silent := !s.Alive()
 	s.beaten(started)
 	s.tail.setAlone(others == 0)
+	if silent {
+		return s.restoreFeeds(ctx)
+	}
 	return nil
 }
 
@@ -86,15 +92,12 @@ func (s *Store) Alive() bool {
 }
 
 // clean forgets what nobody asks for any more: idempotency keys past their age,
-// feeds that are over, and processes long silent that own no wake.
+// and processes long silent that own no wake.
 func (s *Store) clean(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 		SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT 10000))`, idempotencyAge)
 	if err != nil {
 		return translate(err)
-	}
-	if err := s.cleanFeeds(ctx); err != nil {
-		return err
 	}
 	_, err = s.pool.Exec(ctx, `DELETE FROM processes p WHERE beat_at < clock_timestamp() - interval '10 minutes'
 		AND NOT EXISTS (SELECT FROM legs l WHERE l.wake_process = p.id)`)

@@ -86,7 +86,7 @@ func (s *Store) LiveCalls(ctx context.Context, appID, deviceID, userID string) (
 			SELECT l.call_id FROM legs l
 			WHERE l.app_id = $1 AND l.device_id = $2 AND l.user_id = $3 AND l.ended_at IS NULL AND l.call_id >= $4)
 		  AND c.id >= $4
-		ORDER BY c.id`, appID, deviceID, userID, FloorID(s.Now().Add(-longestCall-time.Hour)))
+		ORDER BY c.id`, appID, deviceID, userID, floorID(s.Now().Add(-longestCall-time.Hour)))
 	if err != nil {
 		return nil, translate(err)
 	}

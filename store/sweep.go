@@ -27,7 +27,7 @@ type due struct {
 // sweep: each change is made under its call's lock, and what is done already
 // stays as it is.
 func (s *Store) SweepDeadlines(ctx context.Context) (int, error) {
-	return s.sweep(ctx, FloorID(s.Now().Add(-longestCall-time.Hour)))
+	return s.sweep(ctx, floorID(s.Now().Add(-longestCall-time.Hour)))
 }
 
 // sweepForgotten ends the calls that no process was there to end within a day

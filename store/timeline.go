@@ -77,7 +77,7 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 	b.Queue(`SELECT leg_id, seq, received_at, body, coalesce(refused, ''), region
 		FROM reports WHERE app_id = $1 AND call_id = $2 ORDER BY seq`, c.AppID, id).Query(t.reports)
 	b.Queue(`SELECT type, call_seq, at, leg_id, data FROM events WHERE app_id = $1 AND call_id = $2 AND id >= $3 ORDER BY call_seq`,
-		c.AppID, id, FloorID(c.CreatedAt)).Query(t.events)
+		c.AppID, id, floorID(c.CreatedAt)).Query(t.events)
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return c, nil, translate(err)
 	}

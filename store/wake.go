@@ -257,7 +257,7 @@ func (s *Store) takeWakes(ctx context.Context) (int, error) {
 		WHERE l.wake_process IS NOT NULL AND l.call_id >= $1
 		  AND (l.wake_process = $2 AND l.id <> ALL ($4::uuid[])
 		    OR l.wake_process <> $2 AND (p.beat_at IS NULL OR p.beat_at < clock_timestamp() - $3::interval))
-		LIMIT 1000`, FloorID(s.Now().Add(-longestCall)), s.process, s.config.SilentAfter, s.hand())
+		LIMIT 1000`, floorID(s.Now().Add(-longestCall)), s.process, s.config.SilentAfter, s.hand())
 	if err != nil {
 		return 0, translate(err)
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -74,16 +73,6 @@ func (w *Watch) Take() Changes {
 	clear(w.changed)
 	w.order, w.lost = w.order[:0], false
 	return c
-}
-
-// Wait is Take when something has come, or ctx ended.
-func (w *Watch) Wait(ctx context.Context) (Changes, error) {
-	select {
-	case <-w.woken:
-		return w.Take(), nil
-	case <-ctx.Done():
-		return Changes{}, ctx.Err()
-	}
 }
 
 func (w *Watch) take(c *call.Call, at time.Time) {

@@ -82,7 +82,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	s.dispatcher = push.New(push.Config{
 		Store: s.store, Senders: s.openSender, WakeToken: tokens.Wake, Drain: drainWakes, Logger: c.logger, Registerer: registry,
 	})
-	if s.listener, err = net.Listen("tcp", c.addr); err != nil {
+	if s.listener, err = listenConfig.Listen(ctx, "tcp", c.addr); err != nil {
 		s.store.Close()
 		return nil, fmt.Errorf("%w (choose another address with --addr)", err)
 	}
