@@ -208,6 +208,7 @@ func (d *Device) stream(ctx context.Context, wakes *sync.WaitGroup) (opened bool
 		e, err := events.next()
 		f.retry = events.retry
 		if err != nil {
+			f.cursor = events.last // which may have come without an event
 			return true, "", err
 		}
 		switch e.name {
