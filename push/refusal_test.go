@@ -178,11 +178,17 @@ func TestCredentialReplaced(t *testing.T) {
 		t.Helper()
 		c := p.invite(app, "u")
 		p.leg(c, call.LegHandedOver)
-		if _, err := p.CancelCall(t.Context(), app, c.ID); err != nil {
+		a := r.authorizations()
+		key := keyID(t, a[len(a)-1])
+		leg := p.look(c).Legs[0]
+		answer := []call.Report{{Seq: 1, Event: call.ReportAnswered, At: time.Now()}} // else a notice would follow, with a key of its own time
+		if _, err := p.ReportLeg(t.Context(), store.Party{AppID: app, CallID: c.ID, DeviceID: leg.DeviceID, UserID: leg.UserID}, answer); err != nil {
 			t.Fatal(err)
 		}
-		a := r.authorizations()
-		return keyID(t, a[len(a)-1])
+		if _, err := p.EndCall(t.Context(), app, c.ID); err != nil {
+			t.Fatal(err)
+		}
+		return key
 	}
 	old := send(p)
 	if send(lazy) != old {
