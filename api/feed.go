@@ -229,7 +229,7 @@ func (f *feed) longPoll(w http.ResponseWriter, r *http.Request, wait time.Durati
 	}
 	defer open.Close()
 	// The request was read; the deadline for it would end the wait.
-	if err := f.server.stream(w, nil).control.SetReadDeadline(time.Time{}); err != nil {
+	if err := controlOf(w).SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)

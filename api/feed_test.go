@@ -291,6 +291,25 @@ func TestFeedWithoutCursor(t *testing.T) {
 	}
 }
 
+// TestFeedOnlyWhenAsked: a stream is for who names it, and wants JSON no more.
+func TestFeedOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	app := r.jwt("u2", "d1")
+	for accept, kind := range map[string]string{
+		"*/*": "application/json", "application/json": "application/json", "application/json, text/event-stream;q=0.1": "application/json",
+		"text/event-stream;q=0, */*": "application/json",
+	} {
+		a := r.ask(app, "GET", "/v1/device/calls", nil, "Accept", accept)
+		if got := a.header.Get("Content-Type"); a.status != 200 || got != kind {
+			t.Errorf("Accept: %s: %d, %s", accept, a.status, got)
+		}
+	}
+	for _, accept := range []string{"text/event-stream", "text/event-stream, */*;q=0.5", "application/json;q=0.9, text/event-stream", "application/json, text/event-stream"} {
+		r.follow(app, "", "Accept", accept).stop()
+	}
+}
+
 // TestFeedCut cuts a device's feed again and again while calls come and go: by
 // its cursor it hears each call's end exactly once.
 func TestFeedCut(t *testing.T) {

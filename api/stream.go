@@ -42,11 +42,15 @@ type stream struct {
 }
 
 func (s *server) stream(w http.ResponseWriter, header func(http.Header)) *stream {
-	inner := w
+	return &stream{w: w, control: controlOf(w), patience: s.StallAfter, header: header}
+}
+
+// controlOf is the control of an answer's connection.
+func controlOf(w http.ResponseWriter) *http.ResponseController {
 	if ww, ok := w.(middleware.WrapResponseWriter); ok {
-		inner = ww.Unwrap() // whose Flush tells of an error
+		w = ww.Unwrap() // whose Flush tells of an error
 	}
-	return &stream{w: w, control: http.NewResponseController(inner), patience: s.StallAfter, header: header}
+	return http.NewResponseController(w)
 }
 
 // send sends on what there is.
