@@ -81,6 +81,9 @@ func (s *server) export(w http.ResponseWriter, r *http.Request, q *query, f stor
 		h.Set("Content-Type", format.contentType)
 		h.Set("Content-Disposition", `attachment; filename="calls-`+s.Store.Now().Format("20060102T150405Z")+`.`+format.name+`"`)
 	})
+	if r.Method == http.MethodHead { // no call has to be read for the headers
+		return out.send(nil)
+	}
 	f.Limit = exportPage
 	for calls, err := range s.Store.CallPages(r.Context(), f) {
 		if err != nil {

@@ -37,6 +37,18 @@ func (d *document) wrong(s service) (wrong []string) {
 	return slices.Concat(wrong, d.neverSeen(s.exchanges), d.examples(s.exchanges))
 }
 
+// pages are what is served to people, and no part of the API.
+var pages = []string{"GET /", "GET /docs", "GET /docs/", "GET /docs/{file}"}
+
+// isPage reports whether a request is for a page.
+func isPage(method, path string) bool {
+	return slices.ContainsFunc(pages, func(page string) bool {
+		before, _, isFolder := strings.Cut(page, "{")
+		rest, inside := strings.CutPrefix(method+" "+path, before)
+		return inside && (rest == "" || isFolder && !strings.Contains(rest, "/"))
+	})
+}
+
 // wrongRoutes compares the routes with the operations.
 func (d *document) wrongRoutes(served []string) (wrong []string) {
 	var documented []string
@@ -44,11 +56,11 @@ func (d *document) wrongRoutes(served []string) (wrong []string) {
 		documented = append(documented, op.String())
 	}
 	for _, route := range served {
-		if !slices.Contains(documented, route) {
+		if !slices.Contains(documented, route) && !slices.Contains(pages, route) {
 			wrong = append(wrong, route+" is served and not documented")
 		}
 	}
-	for _, route := range documented {
+	for _, route := range slices.Concat(documented, pages) {
 		if !slices.Contains(served, route) {
 			wrong = append(wrong, route+" is documented and not served")
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -284,9 +285,14 @@ func (s *server) createDeviceToken(w http.ResponseWriter, r *http.Request, p Bac
 // methodNotAllowed names the methods that the resource has.
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
+	path := cmp.Or(r.URL.RawPath, r.URL.Path) // as the router saw it
 	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut} {
-		if s.has(m, r.URL.Path) && !slices.Contains(allowed, m) {
-			allowed = append(allowed, m)
+		if !s.has(m, path) || slices.Contains(allowed, m) {
+			continue
+		}
+		allowed = append(allowed, m)
+		if m == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
 		}
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))

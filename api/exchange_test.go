@@ -129,7 +129,14 @@ func (d *document) judge(e exchange) (wrong []string) {
 	if e.header.Get("X-Request-Id") == "" {
 		complain("no X-Request-Id")
 	}
-	op, params := d.route(e.method, e.url)
+	method, head := e.method, e.method == http.MethodHead
+	if head {
+		method = http.MethodGet // whose headers it asks for
+	}
+	if isPage(method, e.url.Path) && e.succeeded() {
+		return wrong
+	}
+	op, params := d.route(method, e.url)
 	if op.method == "" {
 		if e.status != http.StatusNotFound && e.status != http.StatusMethodNotAllowed && e.status != http.StatusNotAcceptable {
 			complain("it is not in the document and gets %d", e.status)
@@ -144,6 +151,7 @@ func (d *document) judge(e exchange) (wrong []string) {
 	switch {
 	case refused != nil && (e.succeeded() || e.status > 499):
 		complain("the document refuses it, the server answers %d: %v\n%s", e.status, refused, e.sent)
+	case head: // tells no reason
 	case refused == nil && !unasked && (e.status == http.StatusBadRequest || e.status == http.StatusUnprocessableEntity):
 		if left := unlisted(e.got); left != "" {
 			complain("the document allows what the server refuses with %q\n%s", left, e.sent)
@@ -194,7 +202,10 @@ func (d *document) answered(op operation, e exchange) error {
 		}
 	}
 	switch {
-	case len(response.Value.Content) > 0:
+	case e.method == http.MethodHead && len(e.got) == 0 && len(response.Value.Content) > 0:
+		_, _, err := d.mediaType(e.header.Get("Content-Type"), append(place, "content")...)
+		return err
+	case e.method != http.MethodHead && len(response.Value.Content) > 0:
 		return d.body(e.got, e.header.Get("Content-Type"), append(place, "content")...)
 	case len(e.got) > 0:
 		return errors.New("there is a body")
@@ -224,17 +235,26 @@ func (d *document) value(given []string, required bool, place ...string) error {
 	return schema.Validate(given[0])
 }
 
+// mediaType finds a media type among those at a place.
+func (d *document) mediaType(contentType string, content ...string) (kind string, place []string, err error) {
+	kind, _, err = mime.ParseMediaType(contentType)
+	if err != nil {
+		return "", nil, fmt.Errorf("the media type %q: %w", contentType, err)
+	}
+	place = append(slices.Clone(content), kind)
+	if _, documented := d.at(place...); documented == nil {
+		return "", nil, fmt.Errorf("there is no media type %s", kind)
+	}
+	return kind, place, nil
+}
+
 // body says in what a body is not as the media types at a place have it.
 func (d *document) body(body []byte, contentType string, content ...string) error {
-	kind, _, err := mime.ParseMediaType(contentType)
+	kind, place, err := d.mediaType(contentType, content...)
 	if err != nil {
-		return fmt.Errorf("the media type %q: %w", contentType, err)
+		return err
 	}
-	mediaType := append(slices.Clone(content), kind)
-	if _, documented := d.at(mediaType...); documented == nil {
-		return fmt.Errorf("there is no media type %s", kind)
-	}
-	schema, err := d.schema(mediaType...)
+	schema, err := d.schema(place...)
 	if err != nil || schema == nil || !strings.HasSuffix(kind, "json") && kind != eventStream {
 		return err
 	}

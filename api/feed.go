@@ -47,7 +47,7 @@ func (s *server) listDeviceCalls(w http.ResponseWriter, r *http.Request, p Devic
 	case asStream:
 		f.fresh = after == ""
 		return f.stream(w, r)
-	case wait > 0 && after != "":
+	case wait > 0 && after != "" && r.Method != http.MethodHead: // which has nothing to wait for
 		return f.longPoll(w, r, wait)
 	}
 	news, err := f.read(r.Context())
@@ -270,16 +270,19 @@ const (
 
 // stream sends server-sent events (HTML standard, 9.2).
 func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
-	open, err := f.open(r.Context())
-	if err != nil {
-		return err
-	}
-	defer open.Close()
 	out := f.server.stream(w, func(h http.Header) {
 		h.Set("Content-Type", eventStream)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Accel-Buffering", "no") // a proxy that gathers would hold the ring back
 	})
+	if r.Method == http.MethodHead { // a feed that tells nothing would close the one that does
+		return out.send(nil)
+	}
+	open, err := f.open(r.Context())
+	if err != nil {
+		return err
+	}
+	defer open.Close()
 	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // see longPoll
 		return err
 	}

@@ -130,14 +130,14 @@ func TestBadRequests(t *testing.T) {
 	r.ask(r.backend, "GET", "/v1/calls?app_id=demo", nil).refused(400, api.CodeMalformed)
 	r.ask(r.backend, "POST", "/v1/calls?wait=5", invite("u2")).refused(400, api.CodeMalformed)
 	r.ask(r.jwt("u2", "d1"), "GET", "/v1/device/calls?limit=25", nil).refused(400, api.CodeMalformed)
-	for _, path := range []string{nobody, "/v1/calls/7", "/v1/calls/%7B0192f0c4-7f6e-7b1a-9b52-3d1c5a0e7f11%7D", "/v1/calls/0192f0c47f6e7b1a9b523d1c5a0e7f11", "/v1/nothing", "/", "/v1/calls/"} {
+	for _, path := range []string{nobody, "/v1/calls/7", "/v1/calls/%7B0192f0c4-7f6e-7b1a-9b52-3d1c5a0e7f11%7D", "/v1/calls/0192f0c47f6e7b1a9b523d1c5a0e7f11", "/v1/nothing", "/v1", "/v1/calls/"} {
 		r.ask(r.backend, "GET", path, nil).refused(404, api.CodeNotFound)
 	}
 	r.ask(r.jwt("u2", "d1"), "GET", "/v1/device/calls/7", nil).refused(404, api.CodeNotFound)
 	r.ask("", "GET", "/v1/device/calls/7", nil).refused(401, api.CodeUnauthenticated)
 	for request, allow := range map[string]string{
-		"DELETE /v1/calls": "GET, POST", "PATCH /v1/devices/d1": "DELETE, GET, PUT", "GET /v1/device": "DELETE, PUT", "POST " + nobody: "GET",
-		"POST /healthz": "GET", "TRACE /v1/device-tokens": "POST",
+		"DELETE /v1/calls": "GET, HEAD, POST", "PATCH /v1/devices/d1": "DELETE, GET, HEAD, PUT", "GET /v1/device": "DELETE, PUT", "POST " + nobody: "GET, HEAD",
+		"PATCH /v1/devices/a%2Fb": "DELETE, GET, HEAD, PUT", "POST /healthz": "GET, HEAD", "POST /": "GET, HEAD", "TRACE /v1/device-tokens": "POST",
 	} {
 		method, path, _ := strings.Cut(request, " ")
 		if got := r.ask(r.backend, method, path, nil).refused(405, api.CodeMethodNotAllowed).header.Get("Allow"); got != allow {

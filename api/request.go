@@ -112,7 +112,7 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 // methodLabel keeps the label's set closed.
 func methodLabel(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete:
 		return m
 	}
 	return "other"

@@ -352,10 +352,6 @@ func (r *rig) operates() {
 	r.show("ready").ask("", "GET", "/readyz", nil).want(200)
 	r.ask("", "GET", "/metrics", nil).want(200)
 	r.ask("", "GET", "/openapi.yaml", nil).want(200)
-	r.ask("", "GET", "/docs", nil).want(200) // which is where it leads
-	for _, file := range []string{"page.js", "page.css", "favicon-32x32.png", "index.html"} {
-		r.ask("", "GET", "/docs/"+file, nil).want(200)
-	}
 }
 
 func (r *rig) logsOut() {

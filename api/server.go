@@ -75,9 +75,10 @@ func New(config Config) http.Handler {
 	return s.router
 }
 
-// routes is the whole API on one screen, by who may ask.
+// routes is the whole API on one screen, by who may ask. HEAD is answered
+// wherever GET is, by the same handler: the connection sends no body.
 func (s *server) routes(r *chi.Mux) {
-	r.Use(s.clientIP(), s.observe)
+	r.Use(s.clientIP(), s.observe, middleware.GetHead)
 	r.NotFound(s.open(func(http.ResponseWriter, *http.Request) error { return errRoute }))
 	r.MethodNotAllowed(s.open(s.methodNotAllowed))
 
@@ -117,6 +118,7 @@ func (s *server) routes(r *chi.Mux) {
 	r.Get("/v1/admin/calls/{call_id}/timeline", s.admin(s.adminGetTimeline))
 
 	// Operations
+	r.Get("/", s.open(s.home))
 	r.Get("/healthz", s.open(s.health))
 	r.Get("/readyz", s.open(s.ready))
 	r.Get("/metrics", s.open(s.serveMetrics))

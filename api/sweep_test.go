@@ -56,6 +56,9 @@ func (r *rig) sweep() {
 	schemes := map[string]string{"backendKey": r.backend, "adminKey": r.admin, "deviceToken": r.jwt("u3", "phone-3"), "wakeToken": wake}
 	for _, s := range r.samples() {
 		r.misuse(s, schemes)
+		if s.exchange.method == http.MethodGet {
+			r.head(s)
+		}
 	}
 	r.otherMethods()
 }
@@ -94,6 +97,20 @@ func (r *rig) misuse(s sample, schemes map[string]string) {
 	}
 }
 
+// head asks for the headers of what GET answers with, and with a key that is not
+// good.
+func (r *rig) head(s sample) {
+	r.t.Helper()
+	get := r.again(s, s.bearer)
+	a := r.ask(s.bearer, http.MethodHead, s.url.RequestURI(), nil).want(get.status)
+	if got, want := a.header.Get("Content-Type"), get.header.Get("Content-Type"); got != want || len(a.body) > 0 {
+		r.t.Errorf("%s: %s and %d bytes, want %s and none", a.what, got, len(a.body), want)
+	}
+	if len(s.allowed()) > 0 {
+		r.ask("rk_unknown", http.MethodHead, s.url.RequestURI(), nil).want(http.StatusUnauthorized)
+	}
+}
+
 // allowed are the ways to say who asks that the operation takes.
 func (s sample) allowed() (schemes []string) {
 	if s.Security == nil {
@@ -123,6 +140,11 @@ func (r *rig) otherMethods() {
 		uris[s.path], methods[s.path] = s.url.EscapedPath(), append(methods[s.path], s.exchange.method)
 	}
 	for path, has := range methods {
+		if slices.Contains(has, http.MethodGet) {
+			has = append(has, http.MethodHead)
+		} else if got := r.ask(r.backend, "HEAD", uris[path], nil).want(http.StatusMethodNotAllowed).header.Get("Allow"); got != strings.Join(has, ", ") {
+			r.t.Errorf("HEAD %s: Allow %q, want %q", path, got, has)
+		}
 		slices.Sort(has)
 		for _, method := range []string{"DELETE", "GET", "PATCH", "POST", "PUT"} {
 			if slices.Contains(has, method) {

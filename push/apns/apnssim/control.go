@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/pushwake/relay/push/simcontrol"
 )
@@ -12,6 +13,7 @@ import (
 // routes is the control side.
 func (s *Sim) routes() http.Handler {
 	r := chi.NewRouter()
+	r.Use(middleware.GetHead)
 	r.Get("/sim/healthz", simcontrol.Handle(func(*http.Request) (any, error) { return map[string]string{"status": "ok"}, nil }))
 	r.Get("/sim/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-pem-file")

@@ -192,3 +192,10 @@ func TestControlRefuses(t *testing.T) {
 	}
 	r.control("DELETE", "/sim/keys/"+key.KeyID, "", 204, nil)
 }
+
+func TestControlHead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, apnssim.Options{}, apnssim.KeyOptions{})
+	r.control("HEAD", "/sim/healthz", "", 200, nil)
+	r.control("HEAD", "/sim/nothing", "", 404, nil)
+}

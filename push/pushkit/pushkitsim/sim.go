@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/pushwake/relay/push/simcontrol"
 )
@@ -102,6 +103,7 @@ func setDefault[T int | int64](v *T, def T) {
 // routes is the whole route table.
 func (s *Sim) routes() http.Handler {
 	r := chi.NewRouter()
+	r.Use(middleware.GetHead)
 	r.NotFound(s.unknownRoute)
 	r.MethodNotAllowed(s.unknownMethod)
 

@@ -300,6 +300,13 @@ func TestHealth(t *testing.T) {
 	equal(t, got, map[string]any{"status": "ok", "requests": 1.0, "messages": 1.0, "dropped_messages": 0.0, "deliveries": 1.0, "dropped_deliveries": 0.0})
 }
 
+func TestControlHead(t *testing.T) {
+	t.Parallel()
+	b := start(t, pushkitsim.Options{})
+	b.control("HEAD", "/sim/healthz", "", 200, nil)
+	b.control("HEAD", "/sim/nothing", "", 404, nil)
+}
+
 func TestControlErrors(t *testing.T) {
 	t.Parallel()
 	b := start(t, pushkitsim.Options{})
