@@ -184,16 +184,3 @@ func finish(w http.ResponseWriter, r *http.Request, p Backend, how func(context.
 	}
 	return write(w, http.StatusOK, renderCall(c))
 }
-
-// noBody reads a body that has nothing to say: none, or an object without fields.
-func noBody(w http.ResponseWriter, r *http.Request) error {
-	body, err := bodyOf(w, r)
-	if err != nil || len(body) == 0 {
-		return err
-	}
-	f, err := decode(body)
-	if err != nil {
-		return err
-	}
-	return f.done()
-}

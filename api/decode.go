@@ -3,12 +3,8 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"mime"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,38 +14,6 @@ import (
 
 	"github.com/google/uuid"
 )
-
-// maxBody is the size of a request's body at most.
-const maxBody = 64 << 10
-
-// bodyOf reads the JSON body, as it was sent, of a request that takes no
-// parameters.
-func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if err := queryOf(r).done(); err != nil {
-		return nil, err
-	}
-	return readBody(w, r)
-}
-
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, errTooLarge
-	case err != nil:
-		return nil, &malformedError{"the body could not be read to its end"}
-	}
-	if len(body) > 0 {
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			return nil, errUnsupportedMedia
-		}
-	}
-	if !utf8.Valid(body) {
-		return nil, &malformedError{"the body is not UTF-8"}
-	}
-	return body, nil
-}
 
 // fields reads one JSON object strictly: it collects everything that is wrong,
 // with a pointer to each, and knows which fields nobody asked for.

@@ -60,6 +60,7 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		r.Body = io.NopCloser(bytes.NewReader(e.sent))
+		e.sent = unpacked(r.Header, e.sent)
 	}
 	resp, err := w.next.RoundTrip(r)
 	if err != nil {
@@ -301,7 +302,7 @@ var beyondSchema = []string{
 	"does not exist on", "belongs to answered only", "belongs to not_reported only", "with these media", // between fields
 	"must differ from `from`", "is required with windows", "must have a window", // and of a wish not to be disturbed
 	"one that this service gave", "bytes of text", "the query cannot be read", // the query
-	"is not UTF-8", // bytes that a lenient reader passes over
+	"is not UTF-8", "cannot be unpacked", // bytes that a lenient reader passes over
 	"key was used with another body",
 }
 

@@ -31,7 +31,7 @@ const (
 	CodeOutgoingLimit      Code = "outgoing_limit"          // the device has an outgoing call alive
 	CodeSeqConflict        Code = "seq_conflict"            // the same seq came with other content
 	CodeTooLarge           Code = "too_large"               // the body is over 64 KiB
-	CodeUnsupportedMedia   Code = "unsupported_media_type"  // the body is not application/json
+	CodeUnsupportedMedia   Code = "unsupported_media_type"  // the body is not application/json in UTF-8, or is packed in an unknown way
 	CodeInvalid            Code = "invalid"                 // fields are wrong; errors points at them
 	CodeKeyReused          Code = "idempotency_key_reused"  // the key was used with another body
 	CodeInternal           Code = "internal"                // our fault; the request id finds it
@@ -52,6 +52,8 @@ var (
 	errWrongPrincipal   = errors.New("this key or token is not for this resource")
 	errMethod           = errors.New("this resource does not have that method")
 	errUnsupportedMedia = errors.New("send the body as Content-Type: application/json")
+	errCharset          = errors.New("send the body in UTF-8; its Content-Type names another charset")
+	errCoding           = errors.New("send the body as it is, or with Content-Encoding: gzip")
 	errTooLarge         = errors.New("the body is over 64 KiB")
 )
 
@@ -122,6 +124,8 @@ var problemKinds = []problemKind{
 	{store.ErrOutgoingLimit, http.StatusConflict, CodeOutgoingLimit, "Outgoing call alive"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "Body too large"},
 	{errUnsupportedMedia, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},
+	{errCharset, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},
+	{errCoding, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},
 	{call.ErrMedia, http.StatusUnprocessableEntity, CodeInvalid, "Invalid request"},
 	{store.ErrKeyReused, http.StatusUnprocessableEntity, CodeKeyReused, "Idempotency key reused"},
 	{ErrStopping, http.StatusServiceUnavailable, CodeUnavailable, "Unavailable"},
@@ -190,6 +194,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if errors.Is(err, errCoding) { // only then (RFC 9110, 12.5.3)
+		w.Header().Set("Accept-Encoding", "gzip")
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)

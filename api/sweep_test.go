@@ -93,6 +93,10 @@ func (r *rig) misuse(s sample, schemes map[string]string) {
 	if s.exchange.method != http.MethodGet {
 		ask(good, uri, strings.Repeat(" ", 64<<10+1)).refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
 		ask(good, uri, "{}", "Content-Type", "text/plain").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
+		ask(good, uri, "{}", "Content-Type", "application/json; charset=gbk").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
+		ask(good, uri, "{}", "Content-Encoding", "br").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
+		ask(good, uri, zipped(strings.Repeat(" ", 64<<10+1)), "Content-Encoding", "gzip").refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
+		ask(good, uri, zipped(`{"no_such_field": 1}`), "Content-Encoding", "gzip").refused(http.StatusUnprocessableEntity, api.CodeInvalid)
 		ask(good, uri, `{"no_such_field": 1}`).refused(http.StatusUnprocessableEntity, api.CodeInvalid)
 	}
 }
