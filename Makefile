@@ -10,7 +10,7 @@ FUZZ = \
 	./push/apns:FuzzParseAnswer ./push/apns:FuzzBuild \
 	./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
 	./push/devicesim:FuzzEvents \
-	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse
+	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse ./api:FuzzSaidBy
 
 .PHONY: test lint race fuzz bench bench-invite bench-stop bench-apns bench-export postgres build
 

@@ -36,7 +36,10 @@ func (s *server) createCall(w http.ResponseWriter, r *http.Request, p Backend) e
 	if dry {
 		return s.planCall(w, r, in)
 	}
-	in.BodyHash = sha256.Sum256(body)
+	in.SentHash = sha256.Sum256(body)
+	if in.BodyHash, err = saidBy(body); err != nil {
+		return err
+	}
 	c, err := s.Store.CreateCall(r.Context(), in)
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func (s *server) dialCall(w http.ResponseWriter, r *http.Request, p Device) erro
 		return err
 	}
 	in := store.Dial{
-		AppID: p.AppID, DeviceID: p.DeviceID, UserID: p.UserID, BodyHash: sha256.Sum256(body),
+		AppID: p.AppID, DeviceID: p.DeviceID, UserID: p.UserID, SentHash: sha256.Sum256(body),
 		ClientID: f.id("client_id"), Media: choice(f, "media", call.AllMedia, ""),
 	}
 	if callee := f.object("callee", true); callee != nil {
@@ -60,6 +60,9 @@ func (s *server) dialCall(w http.ResponseWriter, r *http.Request, p Device) erro
 		callee.unknown()
 	}
 	if err := f.done(); err != nil {
+		return err
+	}
+	if in.BodyHash, err = saidBy(body); err != nil {
 		return err
 	}
 	c, err := s.Store.DialCall(r.Context(), in)

@@ -13,6 +13,7 @@ var (
 	DecodeConfirm      = decodeConfirm
 	DecodeDND          = decodeDND
 	Defuse             = defuse
+	SaidBy             = saidBy
 	EntryTypes         = entryTypes
 	Environments       = environments
 )

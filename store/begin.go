@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,8 @@ const beginTimeout = 10 * time.Second
 type Invite struct {
 	AppID       string
 	Key         string   // Idempotency-Key; "" for none
-	BodyHash    [32]byte // of the request, to know a repeat by
+	BodyHash    [32]byte // of what the request says, to know a repeat by
+	SentHash    [32]byte // of its bytes, zero for none: an earlier version remembered keys with it, and they are good for 24 h
 	Ref         string
 	Caller      call.Party
 	Callee      call.Party
@@ -44,8 +46,9 @@ type Dial struct {
 	AppID    string
 	DeviceID string
 	UserID   string
-	ClientID string // the device's own id of the call; a repeat gets the same call
-	BodyHash [32]byte
+	ClientID string   // the device's own id of the call; a repeat gets the same call
+	BodyHash [32]byte // as Invite's
+	SentHash [32]byte
 	Callee   call.Party
 	Media    call.Media
 }
@@ -58,6 +61,7 @@ type beginning struct {
 	scope    string // of the idempotency key
 	key      string
 	hash     [32]byte
+	sentHash [32]byte
 	ring     time.Duration
 }
 
@@ -77,7 +81,7 @@ func (s *Store) CreateCall(ctx context.Context, in Invite) (call.Call, error) {
 
 func (in Invite) beginning() beginning {
 	return beginning{
-		userID: in.Callee.UserID, scope: "backend", key: in.Key, hash: in.BodyHash, ring: in.Ring,
+		userID: in.Callee.UserID, scope: "backend", key: in.Key, hash: in.BodyHash, sentHash: in.SentHash, ring: in.Ring,
 		call: call.Call{
 			AppID: in.AppID, Direction: call.Incoming, Ref: in.Ref, Caller: in.Caller, Callee: in.Callee, Media: in.Media,
 			VoiceAnswer: in.VoiceAnswer, Conference: in.Conference, Custom: in.Custom,
@@ -92,7 +96,7 @@ func (in Invite) beginning() beginning {
 // ErrInProgress, ErrBusy, ErrUnavailable.
 func (s *Store) DialCall(ctx context.Context, in Dial) (call.Call, error) {
 	return s.begin(ctx, beginning{
-		userID: in.UserID, deviceID: in.DeviceID, scope: dialScope(in.DeviceID, in.UserID), key: in.ClientID, hash: in.BodyHash,
+		userID: in.UserID, deviceID: in.DeviceID, scope: dialScope(in.DeviceID, in.UserID), key: in.ClientID, hash: in.BodyHash, sentHash: in.SentHash,
 		call: call.Call{
 			AppID: in.AppID, Direction: call.Outgoing, ClientID: in.ClientID, Caller: call.Party{UserID: in.UserID}, Callee: in.Callee, Media: in.Media,
 		},
@@ -161,6 +165,11 @@ func newKnown() *known {
 type usedKey struct {
 	hash   []byte
 	callID uuid.UUID
+}
+
+// repeats reports whether the request is the one that its key was used with.
+func (b *beginning) repeats(used usedKey) bool {
+	return bytes.Equal(used.hash, b.hash[:]) || b.sentHash != [32]byte{} && bytes.Equal(used.hash, b.sentHash[:])
 }
 
 // writeBegins takes in a batch of calls in one transaction.
@@ -264,7 +273,7 @@ func (s *Store) loadBegins(b *pgx.Batch, jobs []*job[beginning, call.Call], k *k
 func (s *Store) decideBegin(in *beginning, k *known, w *writes) (call.Call, []Wake, error) {
 	id := scopedKey{in.call.AppID, in.scope, in.key}
 	if used, ok := k.keys[id]; ok && in.key != "" {
-		if string(used.hash) != string(in.hash[:]) {
+		if !in.repeats(used) {
 			return call.Call{}, nil, ErrKeyReused
 		}
 		return call.Call{}, nil, &repeatError{used.callID}
