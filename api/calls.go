@@ -17,7 +17,7 @@ import (
 // createCall is POST /v1/calls: an invitation.
 func (s *server) createCall(w http.ResponseWriter, r *http.Request, p Backend) error {
 	q := queryOf(r)
-	dry := q.flag("dry_run")
+	dry := q.flag("dry_run", false)
 	if err := q.done(); err != nil {
 		return err
 	}

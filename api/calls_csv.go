@@ -44,9 +44,18 @@ var tableColumns = []tableColumn{
 	{"legs", func(c *callJSON) string { return legsCell(c.Legs) }},
 }
 
+// byteOrderMark is how a spreadsheet knows a file for UTF-8: without it, Excel
+// shows Chinese names as another charset's signs.
+const byteOrderMark = "\ufeff"
+
 // beginTable writes the row of names, then a row for each call (RFC 4180).
-func beginTable(w io.Writer, admin bool) (func(callJSON) error, error) {
-	columns := slices.DeleteFunc(slices.Clone(tableColumns), func(c tableColumn) bool { return c.name == "app_id" && !admin })
+func beginTable(w io.Writer, o exportOptions) (func(callJSON) error, error) {
+	if o.bom {
+		if _, err := io.WriteString(w, byteOrderMark); err != nil {
+			return nil, err
+		}
+	}
+	columns := slices.DeleteFunc(slices.Clone(tableColumns), func(c tableColumn) bool { return c.name == "app_id" && !o.admin })
 	row := make([]string, len(columns))
 	table := csv.NewWriter(w)
 	table.UseCRLF = true

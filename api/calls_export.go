@@ -16,8 +16,13 @@ type exportFormat struct {
 	mediaType   string // as Accept names it
 	contentType string
 	// begin writes what stands before the calls, and returns what writes a call.
-	// admin says that calls tell their app.
-	begin func(w io.Writer, admin bool) (write func(callJSON) error, err error)
+	begin func(w io.Writer, o exportOptions) (write func(callJSON) error, err error)
+}
+
+// exportOptions are what an export may have or not.
+type exportOptions struct {
+	admin bool // calls tell their app
+	bom   bool // a table begins with a byte order mark
 }
 
 // exportFormats lists the formats, the one that is meant where none is named first.
@@ -64,6 +69,7 @@ func (s *server) adminExportCalls(w http.ResponseWriter, r *http.Request, _ Admi
 // export streams the calls that a filter chooses, page by page: no more than one
 // is in memory, and no connection to the database waits for the client.
 func (s *server) export(w http.ResponseWriter, r *http.Request, q *query, f store.Filter, admin bool) error {
+	options := exportOptions{admin: admin, bom: q.flag("bom", true)}
 	format, err := q.exportFormat(r)
 	if err != nil {
 		return err
@@ -73,7 +79,7 @@ func (s *server) export(w http.ResponseWriter, r *http.Request, q *query, f stor
 		render = renderForAdmin
 	}
 	var page bytes.Buffer
-	write, err := format.begin(&page, admin)
+	write, err := format.begin(&page, options)
 	if err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func (s *server) export(w http.ResponseWriter, r *http.Request, q *query, f stor
 }
 
 // beginLines writes a line of JSON for each call, as the list has it.
-func beginLines(w io.Writer, _ bool) (func(callJSON) error, error) {
+func beginLines(w io.Writer, _ exportOptions) (func(callJSON) error, error) {
 	lines := json.NewEncoder(w)
 	return func(c callJSON) error { return lines.Encode(c) }, nil
 }

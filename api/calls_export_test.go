@@ -52,7 +52,11 @@ func (a answer) table() (rows []map[string]string) {
 	if n := bytes.Count(a.body, []byte("\r\n")); n != bytes.Count(a.body, []byte("\n")) {
 		a.t.Errorf("%s: not every line ends in CRLF", a.what)
 	}
-	records, err := csv.NewReader(bytes.NewReader(a.body)).ReadAll()
+	body, marked := bytes.CutPrefix(a.body, []byte("\ufeff"))
+	if marked == strings.Contains(a.what, "bom=false") || bytes.HasPrefix(body, []byte("\ufeff")) {
+		a.t.Errorf("%s: it begins with %q", a.what, a.body[:min(6, len(a.body))])
+	}
+	records, err := csv.NewReader(bytes.NewReader(body)).ReadAll()
 	if err != nil || len(records) == 0 {
 		a.t.Fatalf("%s: %d rows, %v", a.what, len(records), err)
 	}
@@ -192,6 +196,35 @@ func TestEmptyExport(t *testing.T) {
 	}
 }
 
+// TestByteOrderMark: a table begins with one, which spreadsheets need, unless it
+// is asked not to; NDJSON never does.
+func TestByteOrderMark(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ask(r.backend, "POST", "/v1/calls", invite("王伟")).want(201)
+	for path, key := range map[string]string{"/v1/calls/export": r.backend, "/v1/admin/calls/export": r.admin} {
+		whole := r.ask(key, "GET", path+"?format=csv", nil).want(200)
+		if !bytes.HasPrefix(whole.body, []byte("\xef\xbb\xbfid,")) || whole.table()[0]["callee_id"] != "王伟" {
+			t.Errorf("%s: %q", whole.what, whole.body)
+		}
+		if marked := r.ask(key, "GET", path+"?format=csv&bom=true", nil).want(200); !bytes.Equal(marked.body, whole.body) {
+			t.Errorf("%s: %q", marked.what, marked.body)
+		}
+		if byAccept := r.ask(key, "GET", path, nil, "Accept", "text/csv").want(200); !bytes.Equal(byAccept.body, whole.body) {
+			t.Errorf("%s by Accept: %q", byAccept.what, byAccept.body)
+		}
+		bare := r.ask(key, "GET", path+"?format=csv&bom=false", nil).want(200)
+		if !bytes.HasPrefix(bare.body, []byte("id,")) || !bytes.Equal(append([]byte("\xef\xbb\xbf"), bare.body...), whole.body) {
+			t.Errorf("%s: %q", bare.what, bare.body)
+		}
+		for _, query := range []string{"?format=ndjson", "?format=ndjson&bom=true", "?bom=false"} {
+			if lines := r.ask(key, "GET", path+query, nil).want(200); !bytes.HasPrefix(lines.body, []byte("{")) {
+				t.Errorf("%s: %q", lines.what, lines.body)
+			}
+		}
+	}
+}
+
 // TestTable looks at every cell of a call.
 func TestTable(t *testing.T) {
 	t.Parallel()
@@ -299,7 +332,7 @@ func TestExportRefusals(t *testing.T) {
 	r := newRig(t)
 	const path, admin = "/v1/calls/export", "/v1/admin/calls/export"
 	for _, query := range []string{
-		"format=xml", "format=", "format=csv&format=csv", "limit=5", "cursor=AAAA", "x=1", "status=lost", "region=XQ", "from=yesterday", "reason=x&format=csv",
+		"format=xml", "format=", "format=csv&format=csv", "limit=5", "cursor=AAAA", "x=1", "bom=no", "bom=", "format=csv&bom=1", "status=lost", "region=XQ", "from=yesterday", "reason=x&format=csv",
 	} {
 		r.ask(r.backend, "GET", path+"?"+query, nil).refused(400, api.CodeMalformed)
 		r.ask(r.admin, "GET", admin+"?"+query, nil).refused(400, api.CodeMalformed)

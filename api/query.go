@@ -78,12 +78,14 @@ func chosen[T ~string](q *query, name string, set []T) T {
 	return v
 }
 
-// flag reads true or false; absent is false.
-func (q *query) flag(name string) bool {
+// flag reads true or false.
+func (q *query) flag(name string, absent bool) bool {
 	switch q.text(name) {
+	case "":
+		return absent
 	case "true":
 		return true
-	case "", "false":
+	case "false":
 		return false
 	}
 	q.fail(name, "must be true or false")

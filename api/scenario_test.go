@@ -328,6 +328,7 @@ func (r *rig) exports() {
 	for bearer, path := range map[string]string{r.backend: "/v1/calls/export?", r.admin: "/v1/admin/calls/export?app_id=demo&"} {
 		r.show("line").ask(bearer, "GET", path+historyFilters+"&format=ndjson", nil).want(200)
 		r.ask(bearer, "GET", path+historyFilters+"&format=csv", nil).want(200)
+		r.ask(bearer, "GET", path+historyFilters+"&format=csv&bom=false", nil).want(200)
 	}
 }
 
