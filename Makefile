@@ -12,15 +12,25 @@ FUZZ = \
 	./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse ./api:FuzzSaidBy
 
-.PHONY: test lint race fuzz bench bench-invite bench-stop bench-apns bench-export postgres build
+.PHONY: test lint race fuzz bench bench-invite bench-stop bench-apns bench-export postgres openapi node build
 
-test: lint postgres race fuzz
+test: lint openapi postgres race fuzz
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) test -count=1 -run '^TestOpenAPI$$' .
+
+# Other people's tools on openapi.yaml: redocly's lint, where a warning fails too, and types for TypeScript, with which a client compiles.
+openapi: tools/openapi/node_modules/.ready
+	cd tools/openapi && npm run --silent check
+
+# redocly needs Node 20.19; where the distribution has an older one, npm brings its own.
+tools/openapi/node_modules/.ready: tools/openapi/package.json tools/openapi/package-lock.json | node
+	cd tools/openapi && npm ci --loglevel=error --no-audit --no-fund
+	cd tools/openapi && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019)' || npm install --loglevel=error --no-save --no-audit --no-fund node@22.23.3
+	@touch $@
 
 # One package at a time: some tests hold the service to fractions of a second.
 race:
@@ -62,4 +72,13 @@ postgres:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql; \
 	else \
 		echo "Postgres is missing. Debian, Ubuntu: sudo apt-get install postgresql; macOS: brew install postgresql"; exit 1; \
+	fi
+
+# Only the tools in tools/openapi run on Node.
+node:
+	@{ command -v node && command -v npm; } >/dev/null 2>&1 || \
+	if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm; \
+	else \
+		echo "Node and npm are missing. Debian, Ubuntu: sudo apt-get install nodejs npm; macOS: brew install node"; exit 1; \
 	fi

@@ -2,6 +2,8 @@ module github.com/pushwake/relay
 
 go 1.26.0
 
+ignore ./tools/openapi/node_modules
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/fergusstrange/embedded-postgres v1.34.0

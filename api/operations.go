@@ -11,6 +11,18 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
+// operation adapts a handler for those who run the service. Parameters are passed
+// over, since probes add some against caches; a query must be readable all the
+// same.
+func (s *server) operation(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return s.open(func(w http.ResponseWriter, r *http.Request) error {
+		if err := queryOf(r).err; err != nil {
+			return err
+		}
+		return h(w, r)
+	})
+}
+
 // health is GET /healthz: the process runs.
 func (s *server) health(w http.ResponseWriter, _ *http.Request) error {
 	return write(w, http.StatusOK, map[string]string{"status": "ok"})

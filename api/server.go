@@ -119,10 +119,10 @@ func (s *server) routes(r *chi.Mux) {
 
 	// Operations
 	r.Get("/", s.open(s.home))
-	r.Get("/healthz", s.open(s.health))
-	r.Get("/readyz", s.open(s.ready))
-	r.Get("/metrics", s.open(s.serveMetrics))
-	r.Get("/openapi.yaml", s.open(s.spec))
+	r.Get("/healthz", s.operation(s.health))
+	r.Get("/readyz", s.operation(s.ready))
+	r.Get("/metrics", s.operation(s.serveMetrics))
+	r.Get("/openapi.yaml", s.operation(s.spec))
 	r.Get("/docs", s.open(s.redirectDocs))
 	r.Get("/docs/", s.open(s.docs))
 	r.Get("/docs/{file}", s.open(s.docsFile))

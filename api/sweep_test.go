@@ -79,6 +79,8 @@ func (r *rig) misuse(s sample, schemes map[string]string) {
 		ask(good, nobodys, nil).refused(http.StatusNotFound, api.CodeNotFound)
 	}
 	if len(allowed) == 0 {
+		ask("", s.url.EscapedPath()+"?cached=%zz", nil).refused(http.StatusBadRequest, api.CodeMalformed)
+		ask("", s.url.EscapedPath()+"?cached=1", nil).want(s.status)
 		return
 	}
 	path, uri := s.url.EscapedPath(), s.url.RequestURI()
