@@ -226,23 +226,27 @@ func (s *server) forget(w http.ResponseWriter, r *http.Request, appID, deviceID,
 
 // listUserDevices is GET /v1/users/{user_id}/devices.
 func (s *server) listUserDevices(w http.ResponseWriter, r *http.Request, p Backend) error {
-	_, devices, err := s.devicesOf(r, p)
+	user, err := pathText(r, "user_id")
 	if err != nil {
 		return err
 	}
-	return write(w, http.StatusOK, listJSON[deviceJSON]{Data: renderDevices(devices, speak(w, r))})
-}
-
-// devicesOf reads the devices of the user in the path.
-func (s *server) devicesOf(r *http.Request, p Backend) (user string, devices []store.Registered, err error) {
-	if user, err = pathText(r, "user_id"); err != nil {
-		return user, nil, err
+	q := queryOf(r)
+	limit, after := q.limit(), string(q.cursor())
+	if err := q.done(); err != nil {
+		return err
 	}
-	if err := queryOf(r).done(); err != nil {
-		return user, nil, err
+	devices, err := s.Store.UserDevices(r.Context(), p.AppID, user)
+	if err != nil {
+		return err
 	}
-	devices, err = s.Store.UserDevices(r.Context(), p.AppID, user)
-	return user, devices, err
+	devices = slices.DeleteFunc(devices, func(d store.Registered) bool { return d.ID <= after })
+	var out listJSON[deviceJSON]
+	if len(devices) > limit {
+		devices = devices[:limit]
+		out.NextCursor = cursorOf([]byte(devices[limit-1].ID))
+	}
+	out.Data = renderDevices(devices, speak(w, r))
+	return write(w, http.StatusOK, out)
 }
 
 func renderDevices(devices []store.Registered, l call.Language) []deviceJSON {

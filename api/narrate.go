@@ -274,7 +274,7 @@ func (n *narrator) step(e *call.Event, c *call.Call) call.Explanation {
 		if len(c.Legs) == 0 {
 			return noDevices(call.Say("The call was created.", "呼叫已创建。"))
 		}
-		return call.Explanation{Meaning: call.Say("The call was created. Devices that can be woken: %d of %d.", "呼叫已创建。可以唤醒的设备：%d 台，共 %d 台。").With(c.Reachable(), len(c.Legs))}
+		return call.Explanation{Meaning: call.Say("The call was created. Devices that can be woken: %d of %d.", "呼叫已创建。可以唤醒的设备：%d 台，共 %d 台。").With(c.Reachable(), c.Devices()).Then(unkept(c))}
 	case call.EventCallRinging:
 		return call.Explanation{Meaning: call.Say("The call rings.", "呼叫开始振铃。")}
 	case call.EventCallAnswered:
@@ -285,6 +285,15 @@ func (n *narrator) step(e *call.Event, c *call.Call) call.Explanation {
 	return call.Explanation{
 		Meaning: call.Say("The call ended: %s.", "呼叫结束：%s。").With(c.EndReason).Then(c.EndReason.Meaning()), Advice: c.EndReason.Advice(),
 	}
+}
+
+// unkept tells of the skipped devices that a call has no leg for; zero where
+// there are none.
+func unkept(c *call.Call) call.Text {
+	if c.MoreSkipped == 0 {
+		return call.Text{}
+	}
+	return call.Say("Of the skipped ones, %d are not listed.", "未被唤醒的设备中，有 %d 台未列出。").With(c.MoreSkipped)
 }
 
 // noDevices goes on with what is said about a callee that has none.

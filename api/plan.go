@@ -19,6 +19,8 @@ type planJSON struct {
 	Reachable int             `json:"reachable"`
 	ExpiresAt moment          `json:"expires_at"`
 	Legs      []plannedJSON   `json:"legs"`
+
+	MoreSkipped int `json:"more_skipped,omitzero"`
 }
 
 // plannedJSON is what would become of one device: a wake, or a reason.
@@ -57,6 +59,7 @@ func (s *server) planCall(w http.ResponseWriter, r *http.Request, in store.Invit
 	}
 	out := planJSON{
 		Status: c.Status, EndReason: orNull(c.EndReason), Reachable: c.Reachable(), ExpiresAt: moment(c.ExpiresAt), Legs: make([]plannedJSON, len(c.Legs)),
+		MoreSkipped: c.MoreSkipped,
 	}
 	problems := make([]call.Text, len(c.Legs))
 	for i, leg := range c.Legs {
@@ -112,16 +115,25 @@ type reachabilityJSON struct {
 	Reachable int             `json:"reachable"`
 	EndReason *call.EndReason `json:"end_reason"` // with which a call would end at once; null where a device would ring
 	Devices   []deviceJSON    `json:"devices"`
+
+	MoreSkipped int `json:"more_skipped,omitzero"`
 }
 
 // getReachability is GET /v1/users/{user_id}/reachability: what would ring now,
 // and why not.
 func (s *server) getReachability(w http.ResponseWriter, r *http.Request, p Backend) error {
-	user, devices, err := s.devicesOf(r, p)
+	user, err := pathText(r, "user_id")
 	if err != nil {
 		return err
 	}
-	out := reachabilityJSON{UserID: user, Devices: renderDevices(devices, speak(w, r))}
+	if err := queryOf(r).done(); err != nil {
+		return err
+	}
+	devices, more, err := s.Store.Reachability(r.Context(), p.AppID, user)
+	if err != nil {
+		return err
+	}
+	out := reachabilityJSON{UserID: user, Devices: renderDevices(devices, speak(w, r)), MoreSkipped: more}
 	plan := make([]call.Decision, len(devices))
 	for i, d := range devices {
 		plan[i] = d.Decision

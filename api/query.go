@@ -142,18 +142,10 @@ func (q *query) filter(appID string) store.Filter {
 // page reads the parameters of one page of the history, the last to be read.
 func (q *query) page(appID string) (store.Filter, error) {
 	f := q.filter(appID)
-	f.Limit = defaultLimit
-	if limit := q.text("limit"); limit != "" {
-		n, err := strconv.Atoi(limit)
-		if err != nil || n < 1 || n > maxLimit {
-			q.fail("limit", "must be a whole number from 1 to 200")
-		}
-		f.Limit = n
-	}
-	if cursor := q.text("cursor"); cursor != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(cursor)
-		id, idErr := uuid.FromBytes(raw)
-		if err != nil || idErr != nil {
+	f.Limit = q.limit()
+	if cursor := q.cursor(); cursor != nil {
+		id, err := uuid.FromBytes(cursor)
+		if err != nil {
 			q.fail("cursor", "is not one that this service gave")
 		}
 		f.Before = id
@@ -161,8 +153,38 @@ func (q *query) page(appID string) (store.Filter, error) {
 	return f, q.done()
 }
 
+// limit reads how many entries a page may have.
+func (q *query) limit() int {
+	limit := q.text("limit")
+	if limit == "" {
+		return defaultLimit
+	}
+	n, err := strconv.Atoi(limit)
+	if err != nil || n < 1 || n > maxLimit {
+		q.fail("limit", "must be a whole number from 1 to 200")
+	}
+	return n
+}
+
+// cursor reads where a page begins; nil for the first one.
+func (q *query) cursor() []byte {
+	cursor := q.text("cursor")
+	if cursor == "" {
+		return nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		q.fail("cursor", "is not one that this service gave")
+	}
+	return raw
+}
+
 func cursorAfter(c call.Call) *string {
-	s := base64.RawURLEncoding.EncodeToString(c.ID[:])
+	return cursorOf(c.ID[:])
+}
+
+func cursorOf(last []byte) *string {
+	s := base64.RawURLEncoding.EncodeToString(last)
 	return &s
 }
 

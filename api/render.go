@@ -101,6 +101,7 @@ type callJSON struct {
 	AnsweredBy  *string         `json:"answered_by"`
 	Reachable   int             `json:"reachable"`
 	Legs        []legJSON       `json:"legs,omitzero"`
+	MoreSkipped int             `json:"more_skipped,omitzero"` // besides those of legs
 }
 
 type legJSON struct {
@@ -129,7 +130,7 @@ func renderCall(c call.Call) callJSON {
 		VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, Caller: renderParty(c.Caller), Callee: renderParty(c.Callee), Custom: c.Custom,
 		CreatedAt: moment(c.CreatedAt), ExpiresAt: moment(c.ExpiresAt), RingingAt: moment(c.RingingAt), AnsweredAt: moment(c.AnsweredAt),
 		ActiveAt: moment(c.ActiveAt), EndedAt: moment(c.EndedAt), AnsweredBy: orNull(c.AnsweredBy), Reachable: c.Reachable(),
-		Legs: make([]legJSON, len(c.Legs)),
+		Legs: make([]legJSON, len(c.Legs)), MoreSkipped: c.MoreSkipped,
 	}
 	for i := range c.Legs {
 		out.Legs[i] = renderLeg(c.Legs[i])
@@ -150,7 +151,7 @@ func renderLeg(l call.Leg) legJSON {
 // devices, and with the caller's enterprise only where the rules allow it.
 func renderForDevice(c call.Call, l call.Leg) callJSON {
 	out := renderCall(c)
-	out.Legs, out.Ref = nil, nil
+	out.Legs, out.MoreSkipped, out.Ref = nil, 0, nil
 	if !l.Enterprise {
 		out.Caller.Enterprise = nil
 	}

@@ -40,6 +40,7 @@ func (r *rig) scenario() {
 	r.explains()
 	r.disturbsNobody()
 	r.exports()
+	r.crowds()
 	r.speaksChinese()
 	r.operates()
 	r.logsOut()

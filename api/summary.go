@@ -209,7 +209,7 @@ func (n *narrator) troubles(said call.Text, legs []*call.Leg) call.Text {
 	for _, l := range legs[:min(mostTold, len(legs))] {
 		said = said.Then(n.leg(l).Meaning)
 	}
-	if more := len(legs) - mostTold; more > 0 {
+	if more := len(legs) - mostTold + n.call.MoreSkipped; more > 0 {
 		said = said.Then(call.Say("%d more did not ring; see each device.", "另有 %d 台设备未振铃，详见各设备的说明。").With(more))
 	}
 	return said

@@ -73,8 +73,9 @@ type Call struct {
 	EndedAt    time.Time
 	AnsweredBy string // the winner's device id
 
-	Seq  int // number of events so far
-	Legs []Leg
+	Seq         int // number of events so far
+	Legs        []Leg
+	MoreSkipped int // how many devices were skipped besides those of Legs; see Keep
 
 	noted []Event
 }
@@ -192,6 +193,9 @@ func (c *Call) Winner() *Leg {
 	}
 	return c.LegOf(c.AnsweredBy)
 }
+
+// Devices counts the devices that the call was planned for.
+func (c *Call) Devices() int { return len(c.Legs) + c.MoreSkipped }
 
 // Reachable counts the legs that the gate let through.
 func (c *Call) Reachable() int {

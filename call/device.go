@@ -3,6 +3,7 @@ package call
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Platform is the operating system family of a device.
@@ -118,10 +119,11 @@ type Device struct {
 	Locale        string
 	Tokens        map[TokenName]Token
 	Region        []Evidence
-	Connected     bool // its feed is open
-	AliveIncoming int  // legs of incoming calls that hold a slot
-	AliveOutgoing int  // outgoing calls that are alive
-	DND           DND  // its user's
+	Connected     bool      // its feed is open
+	HeardAt       time.Time // when it was registered last; zero where that is not known
+	AliveIncoming int       // legs of incoming calls that hold a slot
+	AliveOutgoing int       // outgoing calls that are alive
+	DND           DND       // its user's
 }
 
 // Version is a platform's system version.

@@ -84,7 +84,7 @@ func (c *Call) missedBy(l *Leg) bool {
 	}
 	switch {
 	case l.Status == LegSkipped:
-		return l.Reason == ReasonIncomingLimit || l.Reason == ReasonDND
+		return l.Reason.missable()
 	case c.EndReason == EndMissed, c.EndReason == EndCanceled:
 		return !l.Reason.Region()
 	}

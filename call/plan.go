@@ -18,16 +18,73 @@ type Decision struct {
 }
 
 // Plan decides for each of a callee's devices which channel may wake it, or
-// why none may. The devices come back in the order of their ids, so that the
-// same input always gives the same plan.
-func (r *Rules) Plan(devices []Device, configured map[Channel]bool, now time.Time) []Decision {
-	devices = slices.Clone(devices)
-	slices.SortFunc(devices, func(a, b Device) int { return cmp.Compare(a.ID, b.ID) })
+// why none may. Of the devices that could ring, the call goes to those heard from
+// last, at most maxDevices; the others get ReasonDeviceLimit. The decisions come in
+// the order of the devices' ids, so that the same input always gives the same plan.
+func (r *Rules) Plan(devices []Device, configured map[Channel]bool, maxDevices int, now time.Time) []Decision {
 	plan := make([]Decision, 0, len(devices))
 	for _, d := range devices {
 		plan = append(plan, r.Decide(d, configured, now))
 	}
+	slices.SortFunc(plan, heardLater)
+	room := maxDevices
+	for i := range plan {
+		switch {
+		case plan[i].Reason != "":
+		case room == 0:
+			plan[i].Reason = ReasonDeviceLimit
+		default:
+			room--
+		}
+	}
+	slices.SortFunc(plan, byID)
 	return plan
+}
+
+// keptSkipped is how many skipped devices a call keeps, where its policy lets it
+// go to no more than that.
+const keptSkipped = 20
+
+// Keep is the part of a plan that a call keeps, with the number of devices left
+// out, so that no user has more devices than a call can carry: all that are to be
+// woken, and as many again of those that are skipped, or 20 where that is more.
+// Those that are told of a missed call come first, then those heard from last.
+func Keep(plan []Decision, maxDevices int) (kept []Decision, leftOut int) {
+	var skipped []Decision
+	for _, d := range plan {
+		if d.Reason == "" {
+			kept = append(kept, d)
+		} else {
+			skipped = append(skipped, d)
+		}
+	}
+	slices.SortFunc(skipped, func(a, b Decision) int {
+		switch told := a.Reason.missable(); {
+		case told == b.Reason.missable():
+			return heardLater(a, b)
+		case told:
+			return -1
+		}
+		return 1
+	})
+	n := min(len(skipped), max(maxDevices, keptSkipped))
+	kept, leftOut = append(kept, skipped[:n]...), len(skipped)-n
+	slices.SortFunc(kept, byID)
+	return kept, leftOut
+}
+
+func byID(a, b Decision) int { return cmp.Compare(a.Device.ID, b.Device.ID) }
+
+// heardLater puts the device that was heard from later first. One with an open
+// feed is heard from at this moment.
+func heardLater(a, b Decision) int {
+	if a.Device.Connected != b.Device.Connected {
+		if a.Device.Connected {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(b.Device.HeardAt.Compare(a.Device.HeardAt), byID(a, b))
 }
 
 // Decide is the plan for one device. The checks go from what will never change

@@ -3,6 +3,7 @@ package call_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,10 +158,10 @@ func TestPlan(t *testing.T) {
 			devices = append(devices, drawDevice(i).Draw(t, "device"))
 		}
 		rules := call.LatestRules()
-		plan := rules.Plan(devices, everything, start)
+		plan := rules.Plan(devices, everything, call.DefaultMaxDevices, start)
 		shuffled := rapid.Permutation(devices).Draw(t, "shuffled")
 		given := slices.Clone(shuffled)
-		if diff := cmp.Diff(plan, rules.Plan(shuffled, everything, start)); diff != "" {
+		if diff := cmp.Diff(plan, rules.Plan(shuffled, everything, call.DefaultMaxDevices, start)); diff != "" {
 			t.Fatalf("the order of the devices matters:\n%s", diff)
 		}
 		if diff := cmp.Diff(given, shuffled); diff != "" {
@@ -214,4 +215,87 @@ func TestLimit(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDeviceLimit: of the devices that could ring, those heard from last do.
+func TestDeviceLimit(t *testing.T) {
+	t.Parallel()
+	heard := func(id string, ago time.Duration, edit func(*call.Device)) call.Device {
+		return harmonyPhone(func(d *call.Device) {
+			d.ID, d.HeardAt = id, start.Add(-ago)
+			if edit != nil {
+				edit(d)
+			}
+		})
+	}
+	devices := []call.Device{
+		heard("a", 5*time.Hour, nil), heard("b", time.Hour, func(d *call.Device) { d.Tokens = nil }), heard("c", 2*time.Hour, nil),
+		heard("d", 3*time.Hour, nil), heard("e", 3*time.Hour, nil), heard("f", 9*time.Hour, func(d *call.Device) { d.Connected = true }),
+	}
+	for limit, want := range map[int]string{
+		1: "a:device_limit b:no_token c:device_limit d:device_limit e:device_limit f:",
+		2: "a:device_limit b:no_token c: d:device_limit e:device_limit f:",
+		3: "a:device_limit b:no_token c: d: e:device_limit f:",
+		5: "a: b:no_token c: d: e: f:",
+		9: "a: b:no_token c: d: e: f:",
+	} {
+		var got []string
+		for _, d := range call.LatestRules().Plan(devices, everything, limit, start) {
+			got = append(got, d.Device.ID+":"+string(d.Reason))
+		}
+		if got := strings.Join(got, " "); got != want {
+			t.Errorf("at most %d: %s, want %s", limit, got, want)
+		}
+	}
+}
+
+// TestKeep: a call keeps all devices that ring and some of the others; those
+// that are told of a missed call before any other.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	plan := func(ring, limited, full int) (all []call.Decision) {
+		add := func(n int, r call.Reason) {
+			for range n {
+				d := call.Decision{Reason: r}
+				d.Device.ID, d.Device.HeardAt = fmt.Sprintf("d%03d", len(all)), start.Add(-time.Duration(len(all))*time.Hour)
+				all = append(all, d)
+			}
+		}
+		add(ring, "")
+		add(limited, call.ReasonDeviceLimit)
+		add(full, call.ReasonIncomingLimit)
+		return all
+	}
+	for _, tc := range []struct {
+		ring, limited, full, max int
+		want                     string // rings, over the limit, full: kept of each; and how many are not
+	}{
+		{0, 0, 0, 20, "0 0 0, 0 more"},
+		{3, 0, 17, 20, "3 0 17, 0 more"},
+		{20, 20, 0, 20, "20 20 0, 0 more"},
+		{20, 280, 0, 20, "20 20 0, 260 more"},
+		{20, 280, 5, 20, "20 15 5, 265 more"},
+		{1, 50, 0, 1, "1 20 0, 30 more"},
+		{100, 200, 0, 100, "100 100 0, 100 more"},
+		{0, 0, 300, 20, "0 0 20, 280 more"},
+	} {
+		given := plan(tc.ring, tc.limited, tc.full)
+		kept, more := call.Keep(given, tc.max)
+		n, last := map[call.Reason]int{}, map[call.Reason]string{}
+		for i, d := range kept {
+			if i > 0 && d.Device.ID <= kept[i-1].Device.ID {
+				t.Errorf("%s after %s", d.Device.ID, kept[i-1].Device.ID)
+			}
+			n[d.Reason]++
+			last[d.Reason] = d.Device.ID
+		}
+		if got := fmt.Sprintf("%d %d %d, %d more", n[""], n[call.ReasonDeviceLimit], n[call.ReasonIncomingLimit], more); got != tc.want {
+			t.Errorf("of %d, %d and %d: %s, want %s", tc.ring, tc.limited, tc.full, got, tc.want)
+		}
+		for r, id := range last { // the ids go down with the time
+			if first := slices.IndexFunc(given, func(d call.Decision) bool { return d.Reason == r }); id != fmt.Sprintf("d%03d", first+n[r]-1) {
+				t.Errorf("of %q the last kept is %s of %d", r, id, n[r])
+			}
+		}
+	}
 }

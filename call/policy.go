@@ -9,6 +9,7 @@ type Policy struct {
 	Payload     PayloadPolicy
 	MaxDuration time.Duration // of an answered call
 	Rules       string        // a version of the rules; "" follows the latest
+	MaxDevices  int           // to how many of a user's devices a call goes; see Rules.Plan
 
 	// APNsVoIPExpiration is for how long APNs keeps a VoIP push for a phone that
 	// it does not reach at once; 0 is one try. Apple advises 0 or a few seconds, so
@@ -23,10 +24,18 @@ type Policy struct {
 	NoticeTexts map[string]NoticeText // of missed calls' notices, by locale; see MissedText
 }
 
+// To how many of a user's devices a call goes at most, by default and by policy.
+const (
+	DefaultMaxDevices = 20
+	MostDevices       = 100
+)
+
 // MaxAPNsVoIPExpiration bounds APNsVoIPExpiration.
 const MaxAPNsVoIPExpiration = 30 * time.Second
 
 // DefaultPolicy is the policy of an app that sets none.
 func DefaultPolicy() Policy {
-	return Policy{Reject: RejectAll, Payload: PayloadFull, MaxDuration: DefaultMaxDuration, Escalation: DefaultEscalation()}
+	return Policy{
+		Reject: RejectAll, Payload: PayloadFull, MaxDuration: DefaultMaxDuration, MaxDevices: DefaultMaxDevices, Escalation: DefaultEscalation(),
+	}
 }

@@ -21,13 +21,14 @@ const (
 	ReasonVendorUnavailable    Reason = "vendor_unavailable"
 	ReasonDeadlinePassed       Reason = "deadline_passed"
 	ReasonDuplicate            Reason = "duplicate"
+	ReasonDeviceLimit          Reason = "device_limit"
 )
 
 // Reasons lists every reason.
 var Reasons = []Reason{
 	ReasonRegionNotSupported, ReasonRegionUnknown, ReasonDeviceNotSupported, ReasonEmulatorNotSupported, ReasonNotConnected,
 	ReasonIncomingLimit, ReasonNoToken, ReasonTokenDead, ReasonTokenSuspended, ReasonChannelNotConfigured, ReasonDND,
-	ReasonVendorRefused, ReasonVendorThrottled, ReasonVendorUnavailable, ReasonDeadlinePassed, ReasonDuplicate,
+	ReasonVendorRefused, ReasonVendorThrottled, ReasonVendorUnavailable, ReasonDeadlinePassed, ReasonDuplicate, ReasonDeviceLimit,
 }
 
 // Blame says whose fault something is, for people, metrics and alarms.
@@ -113,6 +114,11 @@ var reasonRows = map[Reason]reasonRow{
 		Say("The call already rings on this device over another way.", "该呼叫已通过另一途径在此设备上振铃。"),
 		Say("The app drops this one; nothing is to be done.", "应用丢弃本次通知即可，无需处理。"),
 	}},
+	ReasonDeviceLimit: {BlameNone, Explanation{
+		Say("The user has more devices than a call goes to, and the others were heard from more recently.", "用户的设备数超过一次呼叫的上限，其他设备最近更活跃。"),
+		Say("Delete devices that are no longer used (DELETE /v1/devices/{device_id}), or raise the limit: `relay app put APP --max-devices N`. Opening the app on this device makes it one of the most recent again.",
+			"请删除不再使用的设备（DELETE /v1/devices/{device_id}），或用 `relay app put APP --max-devices N` 提高上限；在该设备上打开应用，也会使其重新排到前面。"),
+	}},
 }
 
 // Meaning says in plain words what a reason stands for; zero for none.
@@ -124,6 +130,10 @@ func (r Reason) Advice() Text { return reasonRows[r].Advice }
 // Blame says whose fault a reason is, as far as it tells: an attempt's answer
 // knows better. "" for none.
 func (r Reason) Blame() Blame { return reasonRows[r].blame }
+
+// missable reports whether a device skipped for the reason is told that it missed
+// the call: it could have rung but for other calls or the user's own rest.
+func (r Reason) missable() bool { return r == ReasonIncomingLimit || r == ReasonDND }
 
 // Region reports whether the reason is a verdict of the region gate.
 func (r Reason) Region() bool { return r == ReasonRegionNotSupported || r == ReasonRegionUnknown }

@@ -26,6 +26,7 @@ type policyRecord struct {
 	Payload        call.PayloadPolicy `json:"payload,omitempty"`
 	MaxCallSeconds int                `json:"max_call_seconds,omitempty"`
 	RegionRules    string             `json:"region_rules,omitempty"`
+	MaxDevices     int                `json:"max_devices,omitempty"`
 
 	APNsVoIPExpirationSeconds int `json:"apns_voip_expiration_seconds,omitempty"`
 
@@ -42,6 +43,7 @@ type noticeTextRecord struct {
 func recordPolicy(p call.Policy) policyRecord {
 	r := policyRecord{
 		Reject: p.Reject, Payload: p.Payload, MaxCallSeconds: int(p.MaxDuration / time.Second), RegionRules: p.Rules,
+		MaxDevices:                p.MaxDevices,
 		APNsVoIPExpirationSeconds: int(p.APNsVoIPExpiration / time.Second), Escalation: p.Escalation,
 	}
 	for locale, text := range p.NoticeTexts {
@@ -60,6 +62,7 @@ func readPolicy(b []byte) (call.Policy, error) {
 	}
 	p := call.Policy{
 		Reject: r.Reject, Payload: r.Payload, MaxDuration: time.Duration(r.MaxCallSeconds) * time.Second, Rules: r.RegionRules,
+		MaxDevices:         r.MaxDevices,
 		APNsVoIPExpiration: time.Duration(r.APNsVoIPExpirationSeconds) * time.Second, Escalation: r.Escalation,
 	}
 	for locale, text := range r.NoticeTexts {

@@ -306,7 +306,8 @@ func (s *Store) decideBegin(in *beginning, k *known, w *writes) (call.Call, []Wa
 		c.Dial(decision, k.now, legID)
 		k.begun(in.call.AppID, in.deviceID)[1]++
 	} else {
-		plan := t.rules.Plan(k.devicesOf(in.call.AppID, in.userID), t.configured, k.now)
+		plan := t.rules.Plan(k.devicesOf(in.call.AppID, in.userID), t.configured, t.policy.MaxDevices, k.now)
+		plan, c.MoreSkipped = call.Keep(plan, t.policy.MaxDevices)
 		c.Invite(plan, in.ring, k.now, legID)
 		for i := range c.Legs {
 			l := &c.Legs[i]

@@ -13,7 +13,7 @@ import (
 // deviceColumns is what scanDevice reads: a device d with its tokens, the
 // evidence of its region, the calls alive on it, whether its feed is open and its
 // user's wish not to be disturbed. Its query is given deviceArgs.
-const deviceColumns = `d.app_id, d.device_id, d.user_id, d.platform, d.device_type, d.system_version, d.emulator, d.environment, d.bundle_id, d.locale, d.call_ui,
+const deviceColumns = `d.app_id, d.device_id, d.user_id, d.platform, d.device_type, d.system_version, d.emulator, d.environment, d.bundle_id, d.locale, d.call_ui, d.updated_at,
 	(SELECT json_agg(json_build_object('name', t.name, 'token', t.token, 'state', t.state))
 	   FROM device_tokens t WHERE t.app_id = d.app_id AND t.device_id = d.device_id),
 	(SELECT json_agg(json_build_object('source', r.source, 'country', r.country, 'at', r.observed_at) ORDER BY r.source)
@@ -43,7 +43,7 @@ func scanDevice(row pgx.CollectableRow) (deviceRow, error) {
 	var d deviceRow
 	var tokens, regions, wish []byte
 	var alive [2]int
-	err := row.Scan(&d.appID, &d.ID, &d.UserID, &d.Platform, &d.Type, &d.SystemVersion, &d.Emulator, &d.Environment, &d.BundleID, &d.Locale, &d.CallUI,
+	err := row.Scan(&d.appID, &d.ID, &d.UserID, &d.Platform, &d.Type, &d.SystemVersion, &d.Emulator, &d.Environment, &d.BundleID, &d.Locale, &d.CallUI, when{&d.HeardAt},
 		&tokens, &regions, &alive, &d.Connected, &wish)
 	if err != nil {
 		return d, err

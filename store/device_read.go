@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pushwake/relay/call"
 )
 
 // querier is what a pool and a transaction have in common.
@@ -15,7 +18,7 @@ type querier interface {
 
 // registered reads a device and decides about it as an invitation now would.
 func (s *Store) registered(ctx context.Context, q querier, appID, deviceID string, now time.Time) (Registered, error) {
-	found, err := s.readDevices(ctx, q, appID, `d.device_id = @what`, deviceID, now)
+	found, _, err := s.readDevices(ctx, q, appID, `d.device_id = @what`, deviceID, now)
 	if err != nil {
 		return Registered{}, err
 	}
@@ -25,13 +28,15 @@ func (s *Store) registered(ctx context.Context, q querier, appID, deviceID strin
 	return found[0], nil
 }
 
-func (s *Store) readDevices(ctx context.Context, q querier, appID, where, what string, now time.Time) ([]Registered, error) {
+// readDevices reads devices of an app, in the order of their ids, and decides
+// about them as about those of one user.
+func (s *Store) readDevices(ctx context.Context, q querier, appID, where, what string, now time.Time) ([]Registered, tenant, error) {
 	tenants := map[string]tenant{}
 	var devices []deviceRow
 	created := map[string][2]time.Time{}
 	b := &pgx.Batch{}
 	queueTenants(b, []string{appID}, tenants)
-	b.Queue(`SELECT `+deviceColumns+` FROM devices d WHERE d.app_id = @app AND d.deleted_at IS NULL AND `+where+` ORDER BY d.device_id COLLATE "C"`,
+	b.Queue(`SELECT `+deviceColumns+` FROM devices d WHERE d.app_id = @app AND d.deleted_at IS NULL AND `+where,
 		s.deviceArgs(now, pgx.NamedArgs{"app": appID, "what": what})).Query(func(rows pgx.Rows) (err error) {
 		devices, err = pgx.CollectRows(rows, scanDevice)
 		return err
@@ -47,28 +52,62 @@ func (s *Store) readDevices(ctx context.Context, q querier, appID, where, what s
 		return err
 	})
 	if err := q.SendBatch(ctx, b).Close(); err != nil {
-		return nil, err
+		return nil, tenant{}, err
 	}
-	out := make([]Registered, 0, len(devices))
-	for _, d := range devices {
-		t := tenants[d.appID]
-		out = append(out, Registered{
-			Device: d.Device, Decision: t.rules.Decide(d.Device, t.configured, now), CreatedAt: created[d.ID][0], UpdatedAt: created[d.ID][1],
-		})
+	if len(devices) == 0 {
+		return nil, tenant{}, nil
 	}
-	return out, nil
+	t, plain := tenants[appID], make([]call.Device, len(devices))
+	for i, d := range devices {
+		plain[i] = d.Device
+	}
+	plan := t.rules.Plan(plain, t.configured, t.policy.MaxDevices, now)
+	out := make([]Registered, len(plan))
+	for i, d := range plan {
+		out[i] = Registered{Device: d.Device, Decision: d, CreatedAt: created[d.Device.ID][0], UpdatedAt: created[d.Device.ID][1]}
+	}
+	return out, t, nil
 }
 
-// Device reads a device that is registered.
+// sameUser finds the devices of a device's user.
+const sameUser = `d.user_id = (SELECT o.user_id FROM devices o WHERE o.app_id = @app AND o.device_id = @what AND o.deleted_at IS NULL)`
+
+// Device reads a device that is registered, with what an invitation to its user
+// would now make of it.
 //
 // Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) Device(ctx context.Context, appID, deviceID string) (Registered, error) {
-	d, err := s.registered(ctx, s.pool, appID, deviceID, s.Now())
-	return d, translate(err)
+	found, _, err := s.readDevices(ctx, s.pool, appID, sameUser, deviceID, s.Now())
+	if err != nil {
+		return Registered{}, translate(err)
+	}
+	i := slices.IndexFunc(found, func(d Registered) bool { return d.ID == deviceID })
+	if i < 0 {
+		return Registered{}, ErrNotFound
+	}
+	return found[i], nil
 }
 
 // UserDevices reads a user's devices, in the order of their ids.
 func (s *Store) UserDevices(ctx context.Context, appID, userID string) ([]Registered, error) {
-	found, err := s.readDevices(ctx, s.pool, appID, `d.user_id = @what`, userID, s.Now())
+	found, _, err := s.readDevices(ctx, s.pool, appID, `d.user_id = @what`, userID, s.Now())
 	return found, translate(err)
+}
+
+// Reachability reads those of a user's devices that an invitation now would keep
+// a leg for, in the order of their ids, and counts the others.
+func (s *Store) Reachability(ctx context.Context, appID, userID string) (devices []Registered, more int, err error) {
+	found, t, err := s.readDevices(ctx, s.pool, appID, `d.user_id = @what`, userID, s.Now())
+	if err != nil {
+		return nil, 0, translate(err)
+	}
+	plan, byID := make([]call.Decision, len(found)), make(map[string]Registered, len(found))
+	for i, d := range found {
+		plan[i], byID[d.ID] = d.Decision, d
+	}
+	plan, more = call.Keep(plan, t.policy.MaxDevices)
+	for _, d := range plan {
+		devices = append(devices, byID[d.Device.ID])
+	}
+	return devices, more, nil
 }

@@ -78,6 +78,7 @@ type decisionRecord struct {
 	Locale        string                             `json:"locale,omitempty"`
 	Tokens        map[call.TokenName]call.TokenState `json:"tokens,omitempty"`
 	Connected     bool                               `json:"connected,omitempty"`
+	HeardAt       time.Time                          `json:"heard_at,omitzero"`
 	AliveIncoming int                                `json:"alive_incoming"`
 	AliveOutgoing int                                `json:"alive_outgoing"`
 }
@@ -127,7 +128,7 @@ func recordDecision(d call.Decision) decisionRecord {
 	r := decisionRecord{
 		Channel: d.Channel, Presentation: d.Presentation, Reason: d.Reason, Rules: d.RulesVersion, Region: recordRegion(d.Region),
 		SystemVersion: d.Device.SystemVersion, Emulator: d.Device.Emulator, CallUI: d.Device.CallUI, Environment: d.Device.Environment,
-		BundleID: d.Device.BundleID, Locale: d.Device.Locale, Connected: d.Device.Connected,
+		BundleID: d.Device.BundleID, Locale: d.Device.Locale, Connected: d.Device.Connected, HeardAt: d.Device.HeardAt,
 		AliveIncoming: d.Device.AliveIncoming, AliveOutgoing: d.Device.AliveOutgoing,
 	}
 	if len(d.Device.Tokens) > 0 {
@@ -144,7 +145,7 @@ func (r decisionRecord) decision() call.Decision {
 		Channel: r.Channel, Presentation: r.Presentation, Reason: r.Reason, RulesVersion: r.Rules, Region: r.Region.verdict(),
 		Device: call.Device{
 			SystemVersion: r.SystemVersion, Emulator: r.Emulator, CallUI: r.CallUI, Environment: r.Environment, BundleID: r.BundleID,
-			Locale: r.Locale, Connected: r.Connected, AliveIncoming: r.AliveIncoming, AliveOutgoing: r.AliveOutgoing,
+			Locale: r.Locale, Connected: r.Connected, HeardAt: r.HeardAt, AliveIncoming: r.AliveIncoming, AliveOutgoing: r.AliveOutgoing,
 		},
 	}
 	if len(r.Tokens) > 0 {
@@ -179,6 +180,7 @@ type callRecord struct {
 	AnsweredBy  string          `json:"answered_by,omitempty"`
 	Seq         int             `json:"seq"`
 	Legs        []legRecord     `json:"legs"`
+	MoreSkipped int             `json:"more_skipped,omitempty"`
 }
 
 type legRecord struct {
@@ -208,7 +210,7 @@ func recordCall(c *call.Call) callRecord {
 		ID: c.ID, Ref: c.Ref, ClientID: c.ClientID, Direction: c.Direction, Status: c.Status, EndReason: c.EndReason, Media: c.Media,
 		VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, Caller: recordParty(c.Caller), Callee: recordParty(c.Callee), Custom: c.Custom,
 		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt, RingingAt: c.RingingAt, AnsweredAt: c.AnsweredAt, ActiveAt: c.ActiveAt,
-		EndedAt: c.EndedAt, AnsweredBy: c.AnsweredBy, Seq: c.Seq, Legs: make([]legRecord, len(c.Legs)),
+		EndedAt: c.EndedAt, AnsweredBy: c.AnsweredBy, Seq: c.Seq, MoreSkipped: c.MoreSkipped, Legs: make([]legRecord, len(c.Legs)),
 	}
 	for i, l := range c.Legs {
 		r.Legs[i] = legRecord{
@@ -226,7 +228,7 @@ func (r callRecord) call(appID string) call.Call {
 		AppID: appID, ID: r.ID, Ref: r.Ref, ClientID: r.ClientID, Direction: r.Direction, Status: r.Status, EndReason: r.EndReason, Media: r.Media,
 		VoiceAnswer: r.VoiceAnswer, Conference: r.Conference, Caller: r.Caller.party(), Callee: r.Callee.party(), Custom: r.Custom,
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, RingingAt: r.RingingAt, AnsweredAt: r.AnsweredAt, ActiveAt: r.ActiveAt,
-		EndedAt: r.EndedAt, AnsweredBy: r.AnsweredBy, Seq: r.Seq, Legs: make([]call.Leg, len(r.Legs)),
+		EndedAt: r.EndedAt, AnsweredBy: r.AnsweredBy, Seq: r.Seq, MoreSkipped: r.MoreSkipped, Legs: make([]call.Leg, len(r.Legs)),
 	}
 	for i, l := range r.Legs {
 		c.Legs[i] = call.Leg{

@@ -17,7 +17,7 @@ import (
 // Absent texts and times come as ” and null.
 const callColumns = `c.app_id, c.id, coalesce(c.ref, ''), coalesce(c.client_id, ''), c.direction, c.status, coalesce(c.end_reason, ''),
 	c.media, c.voice_answer, c.conference, c.parties, c.custom, c.reject_policy, c.max_seconds, c.rules_version,
-	c.created_at, c.expires_at, c.deadline_at, c.ringing_at, c.answered_at, c.active_at, c.ended_at, coalesce(c.answered_by, ''), c.seq`
+	c.created_at, c.expires_at, c.deadline_at, c.ringing_at, c.answered_at, c.active_at, c.ended_at, coalesce(c.answered_by, ''), c.seq, c.more_skipped`
 
 const legColumns = `l.app_id, l.call_id, l.id, l.device_id, l.user_id, l.platform, l.device_type, coalesce(l.channel, ''), coalesce(l.presentation, ''),
 	l.status, coalesce(l.reason, ''), l.decision, l.enterprise, coalesce(l.vendor_call_id, ''), coalesce(l.media, ''), l.last_seq,
@@ -57,7 +57,7 @@ func scanCall(row pgx.CollectableRow) (call.Call, error) {
 	err := row.Scan(&c.AppID, &c.ID, &c.Ref, &c.ClientID, &c.Direction, &c.Status, &c.EndReason,
 		&c.Media, &c.VoiceAnswer, &c.Conference, &parties, &custom, &c.RejectPolicy, &maxSeconds, &c.RulesVersion,
 		when{&c.CreatedAt}, when{&c.ExpiresAt}, when{&c.DeadlineAt}, when{&c.RingingAt}, when{&c.AnsweredAt}, when{&c.ActiveAt}, when{&c.EndedAt},
-		&c.AnsweredBy, &c.Seq)
+		&c.AnsweredBy, &c.Seq, &c.MoreSkipped)
 	if err != nil {
 		return c, err
 	}

@@ -174,16 +174,16 @@ func (w *writes) queueNewCalls(b *pgx.Batch) {
 	}
 	b.Queue(`INSERT INTO calls (app_id, id, ref, client_id, direction, status, end_reason, media, voice_answer, conference,
 			caller_id, callee_id, parties, custom, reject_policy, max_seconds, rules_version,
-			created_at, expires_at, deadline_at, ended_at, seq)
+			created_at, expires_at, deadline_at, ended_at, seq, more_skipped)
 		SELECT app_id, id, nullif(ref, ''), nullif(client_id, ''), direction, status, nullif(end_reason, ''), media, voice_answer, conference,
 			caller_id, callee_id, parties::json, custom, reject_policy, max_seconds, rules_version,
-			created_at, expires_at, deadline_at, ended_at, seq
+			created_at, expires_at, deadline_at, ended_at, seq, more_skipped
 		FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[], $10::boolean[],
 			$11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::integer[], $17::text[],
-			$18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::integer[])
+			$18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::integer[], $23::integer[])
 		AS q (app_id, id, ref, client_id, direction, status, end_reason, media, voice_answer, conference,
 			caller_id, callee_id, parties, custom, reject_policy, max_seconds, rules_version,
-			created_at, expires_at, deadline_at, ended_at, seq)`,
+			created_at, expires_at, deadline_at, ended_at, seq, more_skipped)`,
 		column(rows, func(r *callWrite) string { return r.AppID }),
 		column(rows, func(r *callWrite) uuid.UUID { return r.ID }),
 		column(rows, func(r *callWrite) string { return r.Ref }),
@@ -205,7 +205,8 @@ func (w *writes) queueNewCalls(b *pgx.Batch) {
 		column(rows, func(r *callWrite) time.Time { return r.ExpiresAt }),
 		column(rows, func(r *callWrite) *time.Time { return orNull(r.DeadlineAt) }),
 		column(rows, func(r *callWrite) *time.Time { return orNull(r.EndedAt) }),
-		column(rows, func(r *callWrite) int32 { return int32(r.Seq) }))
+		column(rows, func(r *callWrite) int32 { return int32(r.Seq) }),
+		column(rows, func(r *callWrite) int32 { return int32(r.MoreSkipped) }))
 }
 
 func textOrNull(b []byte) *string {

@@ -40,6 +40,7 @@ type appPutCommand struct {
 	Reject         string `enum:"all,one" default:"all" help:"What one device's rejection does: all ends the call, one leaves the other devices ringing."`
 	Payload        string `enum:"full,minimal" default:"full" help:"What a wake says of the caller: full or minimal."`
 	MaxCallSeconds int    `default:"14400" help:"When an answered call is ended, at most 86400."`
+	MaxDevices     int    `default:"20" help:"To how many of a user's devices a call goes, from 1 to 100: to those heard from last."`
 	RegionRules    string `help:"A version of the region rules; the latest by default."`
 
 	Escalation map[string]string `placeholder:"PLATFORM=CHANNEL,…" help:"A platform's channels in order: where an app does not confirm, a wake over the channel after its own follows. By default harmonyos=push_kit_voip,push_kit_alert and ios=apns_voip,apns_alert; with no channel, as in ios=, none follows."`
@@ -61,6 +62,9 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	if c.MaxCallSeconds < 60 || c.MaxCallSeconds > 86400 {
 		problems = errors.Join(problems, errors.New("--max-call-seconds must be from 60 to 86400"))
 	}
+	if c.MaxDevices < 1 || c.MaxDevices > call.MostDevices {
+		problems = errors.Join(problems, fmt.Errorf("--max-devices must be from 1 to %d", call.MostDevices))
+	}
 	if most := int(call.MaxAPNsVoIPExpiration / time.Second); c.APNsVoIPExpirationSeconds < 0 || c.APNsVoIPExpirationSeconds > most {
 		problems = errors.Join(problems, fmt.Errorf("--apns-voip-expiration-seconds must be from 0 to %d", most))
 	}
@@ -70,6 +74,7 @@ func (c *appPutCommand) Run(ctx context.Context, io streams) error {
 	notices, err := c.noticeTexts()
 	policy := call.Policy{
 		Reject: call.RejectPolicy(c.Reject), Payload: call.PayloadPolicy(c.Payload), MaxDuration: time.Duration(c.MaxCallSeconds) * time.Second, Rules: c.RegionRules,
+		MaxDevices:         c.MaxDevices,
 		APNsVoIPExpiration: time.Duration(c.APNsVoIPExpirationSeconds) * time.Second, Escalation: c.escalation(), NoticeTexts: notices,
 	}
 	if problems = errors.Join(problems, policy.CheckEscalation(), err); problems != nil {
