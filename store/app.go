@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pushwake/relay/call"
 )
@@ -85,7 +87,38 @@ func channelsOf(vendors []string) map[call.Channel]bool {
 	return open
 }
 
-// PutApp makes an app, or changes the policy of one. made says which.
+// ChangeApp changes the policy of an app, or makes it with the default policy so
+// changed. Two changes at once are made one after the other. It reports the policy
+// before, which for a new app is the default, and after.
+//
+// Errors: ErrUnavailable.
+func (s *Store) ChangeApp(ctx context.Context, id string, change call.PolicyChange) (before, after call.Policy, made bool, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `INSERT INTO apps (id) VALUES ($1) ON CONFLICT (id) DO NOTHING`, id)
+		if err != nil {
+			return err
+		}
+		made = tag.RowsAffected() == 1
+		var policy []byte
+		// No key of the row changes: calls may be taken in meanwhile.
+		if err := tx.QueryRow(ctx, `SELECT policy FROM apps WHERE id = $1 FOR NO KEY UPDATE`, id).Scan(&policy); err != nil {
+			return err
+		}
+		if before, err = readPolicy(policy); err != nil {
+			return fmt.Errorf("policy of app %s: %w", id, err)
+		}
+		after = before.With(change)
+		if policy, err = json.Marshal(recordPolicy(after)); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE apps SET policy = $2 WHERE id = $1`, id, policy)
+		return err
+	})
+	return before, after, made, translate(err)
+}
+
+// PutApp makes an app, or replaces the whole policy of one: what changes a part of
+// it is ChangeApp. made says which.
 func (s *Store) PutApp(ctx context.Context, id string, p call.Policy) (made bool, err error) {
 	policy, err := json.Marshal(recordPolicy(p))
 	if err != nil {
@@ -138,11 +171,55 @@ type Credential struct {
 	UpdatedAt time.Time
 }
 
+// ReplaceCredential stores the credential that renew makes of what may be shown
+// of the one there is, nil for none: what a new file does not say may be kept. It
+// runs in the transaction, after any other that replaces a credential of the app.
+//
+// Errors: renew's own, ErrNotFound for an unknown app, ErrNoMasterKey,
+// ErrUnavailable.
+func (s *Store) ReplaceCredential(ctx context.Context, appID string, vendor call.Vendor, renew func(about map[string]string) (Credential, error)) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// The lock in a statement of its own: what is read after it was waited for must
+		// be of a later snapshot.
+		tag, err := tx.Exec(ctx, `SELECT FROM apps WHERE id = $1 FOR NO KEY UPDATE`, appID)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		var old []byte
+		err = tx.QueryRow(ctx, `SELECT about FROM credentials WHERE app_id = $1 AND vendor = $2`, appID, vendor).Scan(&old)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		var about map[string]string
+		if err := unmarshalIfAny(old, &about); err != nil {
+			return err
+		}
+		c, err := renew(about)
+		if err != nil {
+			return err
+		}
+		return s.putCredential(ctx, tx, c)
+	})
+	return translate(err)
+}
+
 // PutCredential seals a credential with the first master key and stores it in
 // the place of an older one.
 //
 // Errors: ErrNotFound for an unknown app, ErrNoMasterKey, ErrUnavailable.
 func (s *Store) PutCredential(ctx context.Context, c Credential) error {
+	return translate(s.putCredential(ctx, s.pool, c))
+}
+
+// execer is what a pool and a transaction have in common.
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func (s *Store) putCredential(ctx context.Context, to execer, c Credential) error {
 	sealed, err := seal(s.config.MasterKeys, c.Secret, c.AppID, string(c.Vendor))
 	if err != nil {
 		return err
@@ -151,10 +228,10 @@ func (s *Store) PutCredential(ctx context.Context, c Credential) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.pool.Exec(ctx, `INSERT INTO credentials (app_id, vendor, sealed, about) VALUES ($1, $2, $3, $4)
+	_, err = to.Exec(ctx, `INSERT INTO credentials (app_id, vendor, sealed, about) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (app_id, vendor) DO UPDATE SET sealed = excluded.sealed, about = excluded.about, updated_at = clock_timestamp()`,
 		c.AppID, c.Vendor, sealed, about)
-	return translate(err)
+	return err
 }
 
 // Credential reads and opens a credential.

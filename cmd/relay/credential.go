@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/push/apns"
@@ -18,17 +21,24 @@ import (
 type appCredentialCommand struct {
 	database
 	masterKeys
-	App      string `arg:"" help:"The app's id."`
-	Vendor   string `arg:"" enum:"push_kit,apns" help:"push_kit or apns."`
-	File     string `arg:"" type:"existingfile" help:"The credential as the vendor issued it: for push_kit the service account's JSON key file, for apns the token signing key, AuthKey_<key id>.p8."`
-	TeamID   string `help:"Of apns: the developer account's team id." placeholder:"ID"`
-	KeyID    string `help:"Of apns: the key's id, where the file's name does not tell it." placeholder:"ID"`
-	BundleID string `help:"Of apns: the bundle id of devices that registered none." placeholder:"ID"`
-	ClientID string `help:"Of push_kit: the app's client id in AppGallery Connect, without which no notification is taken back." placeholder:"ID"`
+	App      string  `arg:"" help:"The app's id."`
+	Vendor   string  `arg:"" enum:"push_kit,apns" help:"push_kit or apns."`
+	File     string  `arg:"" type:"existingfile" help:"The credential as the vendor issued it: for push_kit the service account's JSON key file, for apns the token signing key, AuthKey_<key id>.p8."`
+	TeamID   string  `help:"Of apns: the developer account's team id; the one of the credential before, if there was one." placeholder:"ID"`
+	KeyID    string  `help:"Of apns: the key's id, where the file's name does not tell it." placeholder:"ID"`
+	BundleID *string `help:"Of apns: the bundle id of devices that registered none; \"\" for none." placeholder:"ID"`
+	ClientID *string `help:"Of push_kit: the app's client id in AppGallery Connect, without which no notification is taken back; \"\" for none." placeholder:"ID"`
 }
 
-// Run checks the credential's form and stores it sealed.
+// Run checks the credential's form and stores it sealed. What is not given is kept
+// from the credential before it, where it belongs to the same team or project.
 func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
+	switch apple := call.Vendor(c.Vendor) == call.APNs; {
+	case apple && c.ClientID != nil:
+		return errors.New("--client-id belongs to push_kit")
+	case !apple && (c.TeamID != "" || c.KeyID != "" || c.BundleID != nil):
+		return errors.New("--team-id, --key-id and --bundle-id belong to apns")
+	}
 	keys, err := c.masterKeys.parse()
 	if err != nil {
 		return err
@@ -37,50 +47,96 @@ func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	credential, what, err := c.read(file)
-	if err != nil {
-		return err
+	if call.Vendor(c.Vendor) == call.PushKit || c.TeamID != "" { // else the team may be known of the one before
+		if _, _, err := c.read(file, nil); err != nil {
+			return err
+		}
 	}
 	s, err := openStore(ctx, c.database, keys)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	if err := s.PutCredential(ctx, credential); err != nil {
-		if errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("there is no app %s: `relay app put %[1]s` makes it", c.App)
-		}
+	var what string
+	var before, after map[string]string
+	err = s.ReplaceCredential(ctx, c.App, call.Vendor(c.Vendor), func(about map[string]string) (credential store.Credential, err error) {
+		credential, what, err = c.read(file, about)
+		before, after = about, credential.About
+		return credential, err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("there is no app %s: `relay app put %[1]s` makes it", c.App)
+	}
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(io.out, "App %s may use %s.\n", c.App, what)
+	_, err = fmt.Fprintf(io.out, "App %s may use %s.\n%s", c.App, what, renewed(before, after))
 	return err
 }
 
-// read checks a credential, and says in words what it is.
-func (c *appCredentialCommand) read(file []byte) (credential store.Credential, what string, err error) {
+// read checks a credential, and says in words what it is. about is what may be
+// shown of the one before it.
+func (c *appCredentialCommand) read(file []byte, about map[string]string) (credential store.Credential, what string, err error) {
 	if call.Vendor(c.Vendor) == call.APNs {
-		if c.ClientID != "" {
-			return credential, "", errors.New("--client-id belongs to push_kit")
+		a := apns.Credential{TeamID: cmp.Or(c.TeamID, about["team_id"]), KeyID: cmp.Or(c.KeyID, keyIDOf(c.File)), P8: string(file)}
+		if a.TeamID == about["team_id"] {
+			a.BundleID = about["bundle_id"]
 		}
-		a := apns.Credential{TeamID: c.TeamID, KeyID: cmp.Or(c.KeyID, keyIDOf(c.File)), P8: string(file), BundleID: c.BundleID}
+		if c.BundleID != nil {
+			a.BundleID = *c.BundleID
+		}
 		credential, err = apnsCredential(c.App, a)
 		what = fmt.Sprintf("APNs with team %s, key %s", a.TeamID, a.KeyID)
 	} else {
-		if c.TeamID != "" || c.KeyID != "" || c.BundleID != "" {
-			return credential, "", errors.New("--team-id, --key-id and --bundle-id belong to apns")
-		}
-		if c.ClientID != "" {
-			if file, err = pushkit.AddClientID(file, c.ClientID); err != nil {
-				return credential, "", fmt.Errorf("%s: %w", c.File, err)
-			}
-		}
-		credential, err = pushKitCredential(c.App, file)
+		credential, err = c.readPushKit(file, about)
 		what = fmt.Sprintf("Push Kit with project %s, key %s", credential.About["project_id"], credential.About["key_id"])
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", c.File, err)
 	}
 	return credential, what, err
+}
+
+// readPushKit reads a service account's key file, with the app's client id.
+func (c *appCredentialCommand) readPushKit(file []byte, about map[string]string) (store.Credential, error) {
+	credential, err := pushKitCredential(c.App, file)
+	if err != nil {
+		return credential, err
+	}
+	client := credential.About["client_id"]
+	switch {
+	case c.ClientID != nil:
+		client = *c.ClientID
+	case client == "" && credential.About["project_id"] == about["project_id"]:
+		client = about["client_id"]
+	}
+	if client == credential.About["client_id"] || client == "" {
+		return credential, nil
+	}
+	if file, err = pushkit.AddClientID(file, client); err != nil {
+		return credential, err
+	}
+	return pushKitCredential(c.App, file)
+}
+
+// renewed tells what may be shown of a credential that took the place of another,
+// a line each: what is otherwise, and what stayed.
+func renewed(before, after map[string]string) string {
+	if before == nil {
+		return ""
+	}
+	var text strings.Builder
+	names := maps.Clone(before)
+	maps.Copy(names, after)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		switch was, is := cmp.Or(before[name], "none"), cmp.Or(after[name], "none"); {
+		case was == is:
+			fmt.Fprintf(&text, "  %s: %s, as before\n", name, is)
+		default:
+			fmt.Fprintf(&text, "  %s: %s → %s\n", name, was, is)
+		}
+	}
+	return text.String()
 }
 
 var keyFileName = regexp.MustCompile(`^AuthKey_([A-Z0-9]{10})\.p8$`)

@@ -165,7 +165,7 @@ func newDevKey() string {
 
 // install puts the demo app, its keys and its credentials in their place.
 func (s devSecrets) install(ctx context.Context, st *store.Store, sims *sims) error {
-	if _, err := st.PutApp(ctx, demoApp, call.DefaultPolicy()); err != nil {
+	if _, _, _, err := st.ChangeApp(ctx, demoApp, call.PolicyChange{}); err != nil {
 		return err
 	}
 	if _, err := st.ImportKey(ctx, demoApp, store.BackendKey, "relay dev", s.APIKey); err != nil {

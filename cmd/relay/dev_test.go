@@ -139,6 +139,11 @@ func TestDev(t *testing.T) {
 		t.Errorf("promises of the store are broken: %v", broken)
 	}
 
+	policy := func(r readyLine, args ...string) string {
+		return setting{env: []string{"DATABASE_URL=" + r.DatabaseURL}}.must(t, append([]string{"app", "put", "demo"}, args...)...)
+	}
+	policy(r, "--payload", "minimal")
+
 	code, out, advice := setting{}.run(t, "dev", "--json", "--addr", "127.0.0.1:0", "--data", data)
 	if code != 1 || out != "" || !strings.Contains(advice, "--data") || !strings.Contains(advice, strconv.Itoa(first.cmd.Process.Pid)) {
 		t.Errorf("a second owner: exit code %d, %q, %q; want 1 and advice that names the process", code, out, advice)
@@ -149,6 +154,9 @@ func TestDev(t *testing.T) {
 	again := second.ready(t)
 	if again.APIKey != r.APIKey || again.AdminKey != r.AdminKey {
 		t.Error("the keys changed with a restart")
+	}
+	if text := policy(again); !strings.Contains(text, "payload: minimal") {
+		t.Errorf("the app's policy changed with a restart: %s", text)
 	}
 	historyHas(t, again, id)
 	invited := must[callView](t)(want[callView](t.Context(), again.backend(), http.StatusCreated, http.MethodPost, "/v1/calls", invitation(again.DemoUser, 30, "before the kill")))
