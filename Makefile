@@ -8,7 +8,7 @@ GO ?= go
 FUZZ = \
 	./call:FuzzEncode ./call:FuzzParseVersion ./call:FuzzCountryOfPhone \
 	./push/apns:FuzzParseAnswer ./push/apns:FuzzBuild \
-	./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
+	./push/keyfile:FuzzText ./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit/pushkitsim:FuzzSend \
 	./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse ./api:FuzzSaidBy
 

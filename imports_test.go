@@ -19,15 +19,16 @@ var mayImport = map[string][]string{
 	"store/localpg":           {},
 	"store/storetest":         {"store", "migrations", "store/localpg"},
 	"push":                    {"call", "store"},
-	"push/pushkit":            {"call", "push"},
+	"push/keyfile":            {},
+	"push/pushkit":            {"call", "push", "push/keyfile"},
 	"push/pushkit/pushkitsim": {"push/simcontrol"},
-	"push/apns":               {"call", "push"},
+	"push/apns":               {"call", "push", "push/keyfile"},
 	"push/apns/apnssim":       {"push/simcontrol"},
 	"push/simcontrol":         {},
 	"push/devicesim":          {},
 	"api":                     {"call", "store"},
 	"cmd/relay": {
-		"", "api", "call", "migrations", "push", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "store", "store/localpg",
+		"", "api", "call", "migrations", "push", "push/apns", "push/apns/apnssim", "push/devicesim", "push/keyfile", "push/pushkit", "push/pushkit/pushkitsim", "store", "store/localpg",
 	},
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pushwake/relay/push/apns"
+	"github.com/pushwake/relay/push/keyfile"
 	"github.com/pushwake/relay/store"
 )
 
@@ -36,13 +38,37 @@ func (m masterKeys) parse() ([][]byte, error) {
 	}
 	var keys [][]byte
 	for i, part := range strings.Split(text, ",") {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(part))
-		if err != nil || len(key) != store.MasterKeyBytes {
-			return nil, fmt.Errorf("master key %d is not %d bytes in base64; `openssl rand -base64 %[2]d` makes one", i+1, store.MasterKeyBytes)
+		key, err := masterKey(part)
+		if err != nil {
+			return nil, fmt.Errorf("master key %d %w; `openssl rand -base64 %d` makes one", i+1, err, store.MasterKeyBytes)
 		}
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// masterKey reads one key, in either alphabet of base64, with or without its
+// padding. Its error completes a sentence, and quotes nothing of the key.
+func masterKey(part string) ([]byte, error) {
+	text, err := keyfile.Text([]byte(part))
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", err)
+	}
+	wrong := fmt.Sprintf("is not %d bytes in base64", store.MasterKeyBytes)
+	if name, _, found := strings.Cut(text, "="); found && name == "RELAY_MASTER_KEY" {
+		return nil, errors.New(wrong + ": the variable's name is written before it")
+	}
+	if raw, err := hex.DecodeString(text); err == nil && len(raw) == store.MasterKeyBytes {
+		return nil, errors.New(wrong + ", but in hexadecimal digits")
+	}
+	key, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "=")))
+	if err != nil {
+		return nil, errors.New(wrong)
+	}
+	if len(key) != store.MasterKeyBytes {
+		return nil, fmt.Errorf("%s, but %d", wrong, len(key))
+	}
+	return key, nil
 }
 
 // secret is a value that may also lie in a file, as orchestrators mount them.
@@ -51,13 +77,24 @@ func secret(name, flag, value, file string) (string, error) {
 	case value != "" && file != "":
 		return "", fmt.Errorf("%s and %s_FILE are both set; give one", name, name)
 	case value != "":
-		return value, nil
+		text, err := keyfile.Text([]byte(value))
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		if text == "" {
+			return "", fmt.Errorf("%s is empty", name)
+		}
+		return text, nil
 	case file != "":
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return "", fmt.Errorf("%s_FILE: %w", name, err)
 		}
-		if text := strings.TrimSpace(string(b)); text != "" {
+		text, err := keyfile.Text(b)
+		if err != nil {
+			return "", fmt.Errorf("%s_FILE: %s: %w", name, file, err)
+		}
+		if text != "" {
 			return text, nil
 		}
 		return "", fmt.Errorf("%s_FILE: %s is empty", name, file)
@@ -87,11 +124,18 @@ func (v vendors) apns() (apns.PoolsConfig, error) {
 	if v.APNsCAFile == "" {
 		return c, nil
 	}
-	text, err := os.ReadFile(v.APNsCAFile)
+	data, err := os.ReadFile(v.APNsCAFile)
 	if err != nil {
 		return c, fmt.Errorf("RELAY_APNS_CA_FILE: %w", err)
 	}
-	if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
+	text, err := keyfile.Text(data)
+	if err == nil && strings.Contains(text, "-----BEGIN ") {
+		text, err = keyfile.PEM(text)
+	}
+	if err != nil {
+		return c, fmt.Errorf("RELAY_APNS_CA_FILE: %s: %w", v.APNsCAFile, err)
+	}
+	if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM([]byte(text)) {
 		return c, fmt.Errorf("RELAY_APNS_CA_FILE: %s holds no certificate in PEM", v.APNsCAFile)
 	}
 	return c, nil

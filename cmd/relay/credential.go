@@ -151,6 +151,10 @@ func keyIDOf(path string) string {
 
 // pushKitCredential checks a service account's key file.
 func pushKitCredential(app string, file []byte) (store.Credential, error) {
+	file, err := pushkit.CleanKeyFile(file)
+	if err != nil {
+		return store.Credential{}, err
+	}
 	k, err := pushkit.ParseKeyFile(file)
 	if err != nil {
 		return store.Credential{}, err

@@ -8,8 +8,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"regexp"
 	"strings"
+
+	"github.com/pushwake/relay/push/keyfile"
 )
 
 // Credential is an authentication token signing key of a team, as Apple's
@@ -73,8 +76,14 @@ func (c Credential) Check() (Key, error) {
 	return Key{TeamID: c.TeamID, KeyID: c.KeyID, BundleID: c.BundleID, private: private, fingerprint: hex.EncodeToString(sum[:8])}, nil
 }
 
-// Marshal writes the credential in the form in which it is stored.
-func (c Credential) Marshal() ([]byte, error) { return json.Marshal(c) }
+// Marshal writes the credential in the form in which it is stored, with the key as
+// Apple gives it out.
+func (c Credential) Marshal() ([]byte, error) {
+	if clean, err := keyText(c.P8); err == nil {
+		c.P8 = clean
+	}
+	return json.Marshal(c)
+}
 
 // ParseCredential reads and checks a stored credential. Its error is a
 // [*CredentialError].
@@ -86,13 +95,26 @@ func ParseCredential(data []byte) (Key, error) {
 	return c.Check()
 }
 
+// keyText is a key file as Apple gives it out, made of one that has been through an
+// editor, a shell or a variable.
+func keyText(text string) (string, error) {
+	text, err := keyfile.Text([]byte(text))
+	switch {
+	case err != nil:
+		return "", errors.New("cannot be read: " + err.Error())
+	case text == "":
+		return "", errors.New("is empty")
+	}
+	return keyfile.PEM(text)
+}
+
 func parseP8(text string) (key *ecdsa.PrivateKey, problem string) {
+	text, err := keyText(text)
+	if err != nil {
+		return nil, "the key file " + err.Error()
+	}
 	block, rest := pem.Decode([]byte(text))
 	switch {
-	case strings.TrimSpace(text) == "":
-		return nil, "the key file is empty"
-	case block == nil:
-		return nil, "the key file is not PEM: it must begin with -----BEGIN PRIVATE KEY-----"
 	case block.Type == "CERTIFICATE":
 		return nil, "the key file holds a certificate; make a key (.p8) in the developer account instead"
 	case block.Type != "PRIVATE KEY":

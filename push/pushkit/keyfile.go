@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+
+	"github.com/pushwake/relay/push/keyfile"
 )
 
 // minKeyBits is the smallest RSA key accepted. Huawei's own have 4096 bits; RFC
@@ -40,13 +42,33 @@ func (e *KeyFileError) Error() string {
 // ParseKeyFile reads and checks a service account's JSON key file. Its error is
 // a [*KeyFileError].
 func ParseKeyFile(data []byte) (KeyFile, error) {
+	_, k, err := readKeyFile(data)
+	return k, err
+}
+
+// CleanKeyFile is a key file as the console gives it out, made of one that has been
+// through an editor, a shell or a variable: with a byte order mark, between quotes,
+// with line breaks lost or written out. Its error is a [*KeyFileError].
+func CleanKeyFile(data []byte) ([]byte, error) {
+	fields, _, err := readKeyFile(data)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(fields)
+}
+
+// readKeyFile reads the fields of a key file, its private key as clean PEM.
+func readKeyFile(data []byte) (map[string]json.RawMessage, KeyFile, error) {
+	text, err := keyfile.Text(data)
+	var object []byte
+	if err == nil {
+		object, err = keyfile.JSON(text)
+	}
+	if err != nil {
+		return nil, KeyFile{}, &KeyFileError{[]string{err.Error() + "; use the file as downloaded from the HUAWEI Developers console"}}
+	}
 	var fields map[string]json.RawMessage
-	if len(strings.TrimSpace(string(data))) == 0 {
-		return KeyFile{}, &KeyFileError{[]string{"it is empty"}}
-	}
-	if json.Unmarshal(data, &fields) != nil || fields == nil {
-		return KeyFile{}, &KeyFileError{[]string{"it is not a JSON object; use the file as downloaded from the HUAWEI Developers console"}}
-	}
+	_ = json.Unmarshal(object, &fields) // a valid object
 	r := keyFileReader{fields: fields}
 	k := KeyFile{ProjectID: r.id("project_id"), KeyID: r.id("key_id"), SubAccount: r.id("sub_account")}
 	if k.ProjectID != "" && strings.ContainsAny(k.ProjectID, "/?#%") {
@@ -60,23 +82,22 @@ func ParseKeyFile(data []byte) (KeyFile, error) {
 	}
 	k.private = r.privateKey("private_key")
 	if len(r.problems) > 0 {
-		return KeyFile{}, &KeyFileError{r.problems}
+		return nil, KeyFile{}, &KeyFileError{r.problems}
 	}
-	return k, nil
+	return fields, k, nil
 }
 
 // AddClientID writes an app's client id into a key file. A service account
 // belongs to a project, which may have several apps, so the file as issued has
 // none. Its error is a [*KeyFileError].
 func AddClientID(data []byte, id string) ([]byte, error) {
-	if _, err := ParseKeyFile(data); err != nil {
+	fields, _, err := readKeyFile(data)
+	if err != nil {
 		return nil, err
 	}
-	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(data, &fields) // it was read before
 	fields["client_id"], _ = json.Marshal(id)
 	data, _ = json.Marshal(fields) // what was read can be written
-	_, err := ParseKeyFile(data)
+	_, err = ParseKeyFile(data)
 	return data, err
 }
 
@@ -147,15 +168,13 @@ func (r *keyFileReader) privateKey(name string) *rsa.PrivateKey {
 	if text == "" {
 		return nil
 	}
-	// A file that went through an environment variable may have its line breaks escaped twice.
-	if !strings.Contains(text, "\n") {
-		text = strings.ReplaceAll(text, `\n`, "\n")
-	}
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		r.problem("%s is not PEM: it must begin with -----BEGIN PRIVATE KEY----- and keep its line breaks", name)
+	text, err := keyfile.PEM(text)
+	if err != nil {
+		r.problem("%s %v", name, err)
 		return nil
 	}
+	r.fields[name], _ = json.Marshal(text) // a string can be written
+	block, _ := pem.Decode([]byte(text))
 	switch block.Type {
 	case "PRIVATE KEY":
 	case "RSA PRIVATE KEY":
