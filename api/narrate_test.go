@@ -194,6 +194,14 @@ func TestLegsInWords(t *testing.T) {
 			tell(t, decisionOn("d1", because(call.ReasonIncomingLimit), func(d *call.Decision) { d.Device.AliveIncoming = 3 })),
 			"d1 was skipped: it already has 3 incoming calls, as many as its system allows.", "设备 d1 未被唤醒：它已有 3 路来电，达到系统上限。", true,
 		},
+		"a PC without a connection": {
+			tell(t, decisionOn("d1", because(call.ReasonNotConnected), func(d *call.Decision) { d.Device.Type, d.Channel = call.PC, call.Connection })),
+			"d1 was skipped: no push reaches a PC, and its app has no connection open.", "设备 d1 未被唤醒：PC 收不到推送，且应用没有保持连接。", true,
+		},
+		"over the limit of devices": {
+			tell(t, decisionOn("d1", because(call.ReasonDeviceLimit))),
+			"d1 was skipped. The user has more devices than a call goes to, and the others were heard from more recently.", "设备 d1 未被唤醒。用户的设备数超过一次呼叫的上限，其他设备最近更活跃。", true,
+		},
 		"do not disturb": {
 			tell(t, decisionOn("d1", because(call.ReasonDND))),
 			"d1 was skipped. The user asked not to be disturbed at this time.", "设备 d1 未被唤醒。用户设置了此时段免打扰。", true,
@@ -423,6 +431,9 @@ func TestEveryEntryIsTold(t *testing.T) {
 			}
 			if !strings.HasSuffix(chinese, "。") || !strings.ContainsFunc(chinese, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
 				t.Errorf("entry %d: %q", i, chinese)
+			}
+			if at := touching.FindString(chinese + e.Advice.In(call.Chinese)); at != "" {
+				t.Errorf("entry %d: no space at %q in %q", i, at, chinese)
 			}
 		}
 	}

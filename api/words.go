@@ -31,8 +31,8 @@ var deviceNames = map[call.DeviceType]call.Text{
 
 var presentationNames = map[call.Presentation]call.Text{
 	call.CallServiceKit:       call.Say("the Call Service Kit", "通话服务（Call Service Kit）"),
-	call.CallKit:              call.Say("CallKit", "CallKit "),
-	call.LiveCommunicationKit: call.Say("LiveCommunicationKit", "LiveCommunicationKit "),
+	call.CallKit:              call.Say("CallKit", "CallKit"),
+	call.LiveCommunicationKit: call.Say("LiveCommunicationKit", "LiveCommunicationKit"),
 	call.Alert:                call.Say("a notification", "通知"),
 }
 

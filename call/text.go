@@ -2,6 +2,11 @@ package call
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/language"
 )
@@ -45,9 +50,10 @@ func (t Text) In(l Language) string {
 func (t Text) IsZero() bool { return t == Text{} }
 
 // With puts values in the places of a text's verbs, which are those of package
-// fmt. A Text among the values comes in the language of the whole.
+// fmt. A Text among the values comes in the language of the whole. In Chinese a
+// value is set apart from the words around it where they are of the other script.
 func (t Text) With(values ...any) Text {
-	in := func(l Language) string {
+	in := func(l Language) []any {
 		said := make([]any, len(values))
 		for i, v := range values {
 			if text, ok := v.(Text); ok {
@@ -55,9 +61,57 @@ func (t Text) With(values ...any) Text {
 			}
 			said[i] = v
 		}
-		return fmt.Sprintf(t.In(l), said...)
+		return said
 	}
-	return Text{in(English), in(Chinese)}
+	return Text{fmt.Sprintf(t.english, in(English)...), fillChinese(t.chinese, in(Chinese))}
+}
+
+// verb is one of package fmt as texts have them: %s, %d, %[2]s, %%.
+var verb = regexp.MustCompile(`%(?:\[(\d+)\])?([a-z%])`)
+
+// fillChinese is fmt.Sprintf that sets the values apart; inside of a value nothing
+// changes, for it may be a name.
+func fillChinese(format string, values []any) string {
+	said, next, end := "", 0, 0
+	for _, at := range verb.FindAllStringSubmatchIndex(format, -1) {
+		if format[at[4]] == '%' {
+			said, end = joinChinese(said, format[end:at[0]])+"%", at[1]
+			continue
+		}
+		if at[2] >= 0 {
+			next, _ = strconv.Atoi(format[at[2]:at[3]])
+			next--
+		}
+		value := "%!" + format[at[4]:at[5]] + "(MISSING)" // as package fmt says it
+		if next < len(values) {
+			value = fmt.Sprintf("%"+format[at[4]:at[5]], values[next])
+		}
+		said = joinChinese(joinChinese(said, format[end:at[0]]), value)
+		next, end = next+1, at[1]
+	}
+	return joinChinese(said, format[end:])
+}
+
+// joinChinese puts a space between two pieces of text where a Chinese character
+// meets a letter, a digit or a sign of another script, as in "通过 CallKit 展示".
+func joinChinese(before, after string) string {
+	last, _ := utf8.DecodeLastRuneInString(before)
+	first, _ := utf8.DecodeRuneInString(after)
+	if before != "" && after != "" && (unicode.Is(unicode.Han, last) && narrow(first) || narrow(last) && unicode.Is(unicode.Han, first)) {
+		return before + " " + after
+	}
+	return before + after
+}
+
+// narrow reports whether a rune is what Chinese sets apart: a letter or a digit of
+// another script, or a sign that belongs to such words. Blanks, punctuation and
+// full-width forms are not.
+func narrow(r rune) bool {
+	if strings.ContainsRune("`%$#@&_+", r) {
+		return true
+	}
+	fullWidth := r >= 0xff00 && r <= 0xffef
+	return (unicode.IsLetter(r) || unicode.IsDigit(r)) && !fullWidth && !unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
 }
 
 // Then is a sentence with another one after it; without the one, the other alone.
@@ -68,7 +122,7 @@ func (t Text) Then(next Text) Text {
 	case next.IsZero():
 		return t
 	}
-	return Text{t.english + " " + next.english, t.chinese + next.chinese}
+	return Text{t.english + " " + next.english, joinChinese(t.chinese, next.chinese)}
 }
 
 // List names several things: "a, b and c".

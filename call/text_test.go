@@ -28,10 +28,19 @@ func TestText(t *testing.T) {
 	where := call.Say("in %[2]s by %[1]s", "%[1]s 说在%[2]s")
 	both := where.With("sim_mcc", call.Say("Hong Kong", "香港")).Then(call.Say("Next.", "下一句。"))
 	three := call.List([]call.Text{call.Say("a", "甲"), call.Say("b", "乙"), call.Say("c", "丙")})
+	put := call.Say("over %s, %d", "通过%s展示，共%d台")
 	for _, c := range []struct {
 		text             call.Text
 		english, chinese string
 	}{
+		{put.With("CallKit", 3), "over CallKit, 3", "通过 CallKit 展示，共 3 台"},
+		{put.With(call.Say("a notice", "通知"), 3), "over a notice, 3", "通过通知展示，共 3 台"},
+		{put.With("张三iPhone（旧）", 3), "over 张三iPhone（旧）, 3", "通过张三iPhone（旧）展示，共 3 台"},
+		{put.With("Ａ", 3), "over Ａ, 3", "通过Ａ展示，共 3 台"},
+		{put.With("", 3), "over , 3", "通过展示，共 3 台"},
+		{call.Say("A.", "共 5").Then(call.Say("B.", "台。")), "A. B.", "共 5 台。"},
+		{call.Say("%[2]s %[1]s", "%[2]s%[1]s").With("a", "乙"), "乙 a", "乙 a"},
+		{call.Say("50%% of %s", "%s的 50%%").With("x"), "50% of x", "x 的 50%"},
 		{both, "in Hong Kong by sim_mcc Next.", "sim_mcc 说在香港下一句。"},
 		{three, "a, b and c", "甲、乙、丙"},
 		{call.List([]call.Text{call.Say("a", "甲")}), "a", "甲"},
