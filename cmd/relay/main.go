@@ -17,7 +17,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	_ "time/tzdata" // a container has no time zones of its own
 
@@ -74,24 +73,4 @@ func run(ctx context.Context, args []string, io streams) int {
 		return 1
 	}
 	return 0
-}
-
-type versionCommand struct{}
-
-func (versionCommand) Run(io streams) error {
-	version, revision := "unreleased", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" && info.Main.Version != "(devel)" {
-			version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
-			}
-		}
-		_, err := fmt.Fprintf(io.out, "relay %s%s, %s\n", version, revision, info.GoVersion)
-		return err
-	}
-	_, err := fmt.Fprintln(io.out, "relay", version)
-	return err
 }

@@ -29,13 +29,6 @@ func TestWrongCommandLines(t *testing.T) {
 	}
 }
 
-func TestVersion(t *testing.T) {
-	t.Parallel()
-	if out := (setting{}).must(t, "version"); !strings.HasPrefix(out, "relay ") || !strings.Contains(out, "go1.") {
-		t.Errorf("version: %q", out)
-	}
-}
-
 func TestSimPushKit(t *testing.T) {
 	t.Parallel()
 	p := setting{}.start(t, "sim", "push-kit", "--addr", "127.0.0.1:0")

@@ -57,7 +57,7 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	logger.Info("serving", "url", s.url(), "process", s.store.Process())
+	logger.Info("serving", "version", currentVersion(), "url", s.url(), "process", s.store.Process())
 	return s.run(ctx)
 }
 
