@@ -8,7 +8,7 @@ import (
 )
 
 // deployed are the files that tell people how to run relay.
-var deployed = []string{"../../README.md", "../../docs/production.md", backendGuide, "../../docker-compose.yml", "../../Dockerfile", "../../deploy/relay.service"}
+var deployed = []string{readme, readmeChinese, "../../CONTRIBUTING.md", "../../docs/production.md", backendGuide, "../../docker-compose.yml", "../../Dockerfile", "../../deploy/relay.service"}
 
 var (
 	variable = regexp.MustCompile(`\b(RELAY_[A-Z_]+|DATABASE_URL(_FILE)?)\b`)
