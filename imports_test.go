@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"push/simcontrol":         {},
 	"push/devicesim":          {},
 	"api":                     {"call", "store"},
+	"cmd/release":             {},
 	"cmd/relay": {
 		"", "api", "call", "migrations", "push", "push/apns", "push/apns/apnssim", "push/devicesim", "push/keyfile", "push/pushkit", "push/pushkit/pushkitsim", "store", "store/localpg",
 	},
@@ -41,6 +42,7 @@ var fenced = map[string][]string{
 	"github.com/jackc/pgx/v5":                  {"store", "store/localpg", "store/storetest", "migrations"},
 	"github.com/pressly/goose/v3":              {"migrations"},
 	"github.com/alecthomas/kong":               {"cmd/relay"},
+	"github.com/CycloneDX/cyclonedx-go":        {"cmd/release"},
 	"github.com/sony/gobreaker/v2":             {"push"},
 	"github.com/google/go-cmp":                 {},
 	"github.com/swaggest/swgui":                {"api"},
