@@ -76,7 +76,8 @@ func readPolicy(b []byte) (call.Policy, error) {
 	return p, nil
 }
 
-// channelsOf is the channels that credentials with these vendors open.
+// channelsOf lists the channels that an app with credentials for these vendors
+// can use.
 func channelsOf(vendors []string) map[call.Channel]bool {
 	open := map[call.Channel]bool{}
 	for _, c := range call.Channels {
@@ -162,12 +163,12 @@ func (s *Store) App(ctx context.Context, id string) (App, error) {
 	return apps[i], nil
 }
 
-// Credential is what one app presents to one vendor.
+// Credential is what one app authenticates with at one vendor.
 type Credential struct {
 	AppID     string
 	Vendor    call.Vendor
 	Secret    []byte            // as the vendor issued it, e.g. Push Kit's key file
-	About     map[string]string // what may be shown of it, e.g. its key id
+	About     map[string]string // the part that may be shown, e.g. its key id
 	UpdatedAt time.Time
 }
 
@@ -234,7 +235,7 @@ func (s *Store) putCredential(ctx context.Context, to execer, c Credential) erro
 	return err
 }
 
-// Credential reads and opens a credential.
+// Credential reads and decrypts a credential.
 //
 // Errors: ErrNotFound, ErrNoMasterKey, ErrWrongMasterKey, ErrUnavailable.
 func (s *Store) Credential(ctx context.Context, appID string, vendor call.Vendor) (Credential, error) {
@@ -255,8 +256,8 @@ func (s *Store) Credential(ctx context.Context, appID string, vendor call.Vendor
 	return c, err
 }
 
-// CredentialUpdatedAt says when a credential was last stored, so that whoever
-// keeps it open sees a new one.
+// CredentialUpdatedAt says when a credential was last stored, so that a caller
+// who keeps one open can notice a new one.
 //
 // Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) CredentialUpdatedAt(ctx context.Context, appID string, vendor call.Vendor) (at time.Time, err error) {

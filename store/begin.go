@@ -14,18 +14,17 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// longestCall bounds how far back a live call can have begun, so that queries
-// for live ones look into the newest partitions only. An app's longest call
-// may not exceed it.
+// longestCall is the most that an app may set as its longest call. No live call
+// is older, so queries for live calls read only the newest partitions.
 const longestCall = 24 * time.Hour
 
 // idempotencyAge is how long a key is remembered.
 const idempotencyAge = 24 * time.Hour
 
-// beginTimeout bounds one transaction that takes in calls.
+// beginTimeout bounds one transaction that inserts calls.
 const beginTimeout = 10 * time.Second
 
-// Invite is a backend's invitation, checked and complete.
+// Invite is a backend's invitation after validation.
 type Invite struct {
 	AppID       string
 	Key         string   // Idempotency-Key; "" for none
@@ -53,10 +52,10 @@ type Dial struct {
 	Media    call.Media
 }
 
-// beginning is a call about to be taken in.
+// beginning is a new call, incoming or outgoing, on its way into the database.
 type beginning struct {
 	call     call.Call
-	userID   string // whose devices are planned for: the callee's, or the one that dials
+	userID   string // the callee, or the user whose device dials
 	deviceID string // of the device that dials
 	scope    string // of the idempotency key
 	key      string
@@ -103,8 +102,9 @@ func (s *Store) DialCall(ctx context.Context, in Dial) (call.Call, error) {
 	})
 }
 
-// dialScope is the scope of a device's client ids. The user belongs to it: an
-// install that changed accounts must not be answered with the last one's call.
+// dialScope is the scope in which a device's client id is unique. It includes
+// the user, so that an install that changed accounts never gets a call of its
+// former account as the answer.
 func dialScope(deviceID, userID string) string { return fmt.Sprintf("device:%q:%q", deviceID, userID) }
 
 func (s *Store) begin(ctx context.Context, in beginning) (call.Call, error) {
@@ -116,12 +116,13 @@ func (s *Store) begin(ctx context.Context, in beginning) (call.Call, error) {
 	return c, err
 }
 
-// repeatError says that the call was taken in before.
+// repeatError says that the request was made before and has its call.
 type repeatError struct{ callID uuid.UUID }
 
 func (*repeatError) Error() string { return "a repeat" }
 
-// createdCall is a call as it was when it was taken in, from its first event.
+// createdCall is a call as it was when it was created, read from its first
+// event.
 func (s *Store) createdCall(ctx context.Context, appID string, id uuid.UUID) (call.Call, error) {
 	var data []byte
 	var custom *string // as it was sent, which JSON inside JSON is not
@@ -149,7 +150,7 @@ func (s *Store) createdCall(ctx context.Context, appID string, id uuid.UUID) (ca
 type appKey struct{ appID, key string }
 type scopedKey struct{ appID, scope, key string }
 
-// known is what a batch of beginnings has read and decided so far.
+// known is what a batch of new calls has read and decided so far.
 type known struct {
 	now     time.Time
 	tenants map[string]tenant
@@ -189,7 +190,7 @@ func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
 				wakes = append(wakes, first...)
 			}
 		}
-		s.own(wakes) // before the commit: should its answer get lost, the sweep finds what we own and did not send
+		s.own(wakes) // before the commit: if its answer is lost, the take-over finds the wakes that we own and did not send
 		s.ownNotices(w.noticeKeys()...)
 		w.queue(b)
 		return nil
@@ -211,8 +212,8 @@ func (s *Store) writeBegins(jobs []*job[beginning, call.Call]) error {
 	return nil
 }
 
-// beginLocks are those of a batch: of the keys, and of the users whose devices are
-// planned for.
+// beginLocks lists the locks of a batch: those of the idempotency keys, and of
+// the users whose devices are read.
 func beginLocks(jobs []*job[beginning, call.Call]) (locks []int64) {
 	for _, j := range jobs {
 		if j.in.key != "" {
@@ -269,7 +270,7 @@ func (s *Store) loadBegins(b *pgx.Batch, jobs []*job[beginning, call.Call], k *k
 	s.queueNow(b, &k.now)
 }
 
-// decideBegin plans one call of a batch, after those before it.
+// decideBegin decides one call of a batch; the calls before it count.
 func (s *Store) decideBegin(in *beginning, k *known, w *writes) (call.Call, []Wake, error) {
 	id := scopedKey{in.call.AppID, in.scope, in.key}
 	if used, ok := k.keys[id]; ok && in.key != "" {
@@ -330,8 +331,8 @@ func (s *Store) decideBegin(in *beginning, k *known, w *writes) (call.Call, []Wa
 	return c, wakes, nil
 }
 
-// devicesOf is a user's devices, with the calls that this batch has begun on
-// them counted in.
+// devicesOf lists a user's devices. The calls that this batch has begun on them
+// count as alive.
 func (k *known) devicesOf(appID, userID string) []call.Device {
 	rows := k.devices[appKey{appID, userID}]
 	devices := make([]call.Device, len(rows))

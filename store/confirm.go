@@ -12,12 +12,13 @@ import (
 )
 
 // Party is a device that acts on its own leg of a call. UserID must be the
-// leg's, so that a phone that changed accounts cannot act for the old one.
+// leg's user, so that a phone that changed accounts cannot act for the old
+// account.
 type Party struct {
 	AppID    string
 	CallID   uuid.UUID
 	DeviceID string
-	UserID   string     // "" where LegID speaks for itself
+	UserID   string     // "" where LegID is enough
 	LegID    uuid.UUID  // of a wake's token; zero for a device JWT
 	IP       netip.Addr // of the device's own request
 }
@@ -30,7 +31,8 @@ type Confirmed struct {
 	Now  time.Time // the database's
 }
 
-// ConfirmLeg notes that a device woke for a call and tells it whether to ring.
+// ConfirmLeg records that a device is awake for a call and says whether it
+// should ring.
 //
 // Errors: ErrNotFound, ErrForeignDevice, call.ErrRegionNot,
 // call.ErrRegionUnsure, ErrBusy, ErrUnavailable.
@@ -61,7 +63,7 @@ func (s *Store) ConfirmLeg(ctx context.Context, p Party, in call.Confirmation) (
 	return out.(Confirmed), nil
 }
 
-// step is a change that a device asks for.
+// step makes the step of a call that a device asks for.
 func (p Party) step(seqs []int64, apply func(*underLock) (any, error)) step {
 	return step{appID: p.AppID, callID: p.CallID, deviceID: p.DeviceID, seqs: seqs, apply: apply}
 }
@@ -76,9 +78,9 @@ func (u *underLock) legOf(p Party) (*call.Leg, error) {
 	return l, nil
 }
 
-// gate asks the region gate about a leg that has not been admitted yet, with
-// the address of this very request among the evidence. An install that is gone
-// or belongs to another user is refused.
+// gate applies the region rules to a leg that has not been admitted yet. The
+// address of this request counts as evidence. An install that was deleted or
+// belongs to another user is refused.
 func (u *underLock) gate(l *call.Leg, p Party) (call.Reason, []byte, error) {
 	if !l.Status.Open() || !l.ConfirmedAt.IsZero() {
 		return "", nil, nil
@@ -97,16 +99,17 @@ func (u *underLock) gate(l *call.Leg, p Party) (call.Reason, []byte, error) {
 		return "", nil, err
 	}
 	if !decision.Reason.Region() {
-		decision.Reason = "" // the kind of device was judged at the invitation
+		decision.Reason = "" // the kind of device was checked at the invitation
 	}
 	return decision.Reason, evidence, nil
 }
 
-// ipFresh is how old the evidence of an address may be before it is written anew.
+// ipFresh is the age at which the stored evidence of an address is written
+// again.
 const ipFresh = time.Hour
 
 // observeIP adds the country of a request's address to a device's evidence. ok
-// says that it is news worth keeping.
+// reports whether it is new enough to store.
 func observeIP(d *call.Device, ip netip.Addr, now time.Time) (call.Evidence, bool) {
 	country, known := call.CountryOfIP(ip)
 	if !known {

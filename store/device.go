@@ -13,7 +13,7 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Registration is what a device, or a backend for it, says about itself.
+// Registration is what a device says about itself, or its backend says for it.
 type Registration struct {
 	AppID  string
 	Device call.Device // without its tokens and evidence
@@ -28,7 +28,7 @@ type Registration struct {
 	IP            netip.Addr // of the device's own request
 }
 
-// Registered is a device with what would happen to a call for it now.
+// Registered is a device, with the decision that a call to it would get now.
 type Registered struct {
 	call.Device
 	Decision  call.Decision
@@ -36,19 +36,19 @@ type Registered struct {
 	UpdatedAt time.Time
 }
 
-// PutDevice registers a device or refreshes its registration. It is always
-// stored; the decision says whether it would ring. A token that another device
-// or user holds moves here. Where the install had another user, it rings no more
-// for that one.
+// PutDevice registers a device or refreshes its registration. The registration
+// is always stored; the decision says whether the device would ring. A token
+// that another device or user had moves to this one. An install that had
+// another user no longer rings for that user.
 //
 // Errors: ErrForeignDevice where a device's own JWT is for another user or older
 // than a log-out; ErrNotFound for an unknown app; ErrUnavailable.
 func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, error) {
 	var out Registered
 	for {
-		// The install or its tokens may be another user's: the locks of all of
-		// them are needed, in order, so who has them now is read first and looked
-		// at again under the locks.
+		// The install or its tokens may belong to other users, all of whom must
+		// be locked, in order. So the owners are read first, and read again
+		// under the locks.
 		before, err := s.install(ctx, s.pool, r)
 		if err != nil {
 			return out, translate(err)
@@ -80,8 +80,8 @@ func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, erro
 	}
 }
 
-// install is what a registration finds: whose the install is, and who else
-// holds its tokens.
+// install is what a registration finds: the install's present user, and the
+// users who hold its tokens.
 type install struct {
 	now        time.Time
 	user       string // "" for a new one
@@ -119,9 +119,9 @@ func (s *Store) owner(ctx context.Context, appID, deviceID string) (user string,
 	return user, translate(err)
 }
 
-// locks are those of the users between whom the install and its tokens move,
-// so that no invitation is planned meanwhile with what they had, and of the
-// tokens themselves.
+// locks lists the locks of the tokens, and of all users whom the install or a
+// token leaves or joins, so that no invitation to one of them reads a device
+// that is about to move.
 func (r *Registration) locks(before install) []int64 {
 	keys := []int64{lockKey("user", r.AppID, r.Device.UserID), lockKey("device", r.AppID, r.Device.ID)}
 	for _, user := range append(before.holders, before.user) {
@@ -163,7 +163,7 @@ func (s *Store) putDevice(ctx context.Context, tx pgx.Tx, r Registration, before
 	}
 	b := &pgx.Batch{}
 	if found.user != "" && found.user != d.UserID {
-		// What was known of the install's place was said for another account.
+		// The evidence of the region was given for another account.
 		b.Queue(`DELETE FROM device_regions WHERE app_id = $1 AND device_id = $2`, r.AppID, d.ID)
 		b.Queue(endFeedsOfDevice, r.AppID, d.ID)
 	}
@@ -173,17 +173,18 @@ func (s *Store) putDevice(ctx context.Context, tx pgx.Tx, r Registration, before
 	return now, tx.SendBatch(ctx, b).Close()
 }
 
-// mayRegister reports whether a device's own JWT may register the install. One
-// for another user may take it over where it is newer than the present owner's
-// claim, as after a change of accounts on the phone; an older one is what the
-// last account left behind.
+// mayRegister reports whether a device's own JWT may register the install. A
+// JWT of another user may take the install over if it is newer than the present
+// owner's registration: the phone changed accounts. An older JWT belongs to a
+// former account.
 func (r *Registration) mayRegister(found install) bool {
 	return !refusesJWT(found.user, found.deletedAt, r.Device.UserID, r.TokenIssuedAt) ||
 		found.deletedAt == nil && r.TokenIssuedAt.After(*found.ownedSince)
 }
 
-// refusesJWT reports whether a device's JWT no longer speaks for an install:
-// it belongs to another user now, or was deleted after the JWT was minted.
+// refusesJWT reports whether a device's JWT is no longer valid for an install,
+// because the install belongs to another user now, or was deleted after the JWT
+// was minted.
 func refusesJWT(owner string, deletedAt *time.Time, user string, issuedAt time.Time) bool {
 	if owner == "" {
 		return false
@@ -194,8 +195,8 @@ func refusesJWT(owner string, deletedAt *time.Time, user string, issuedAt time.T
 	return owner != user
 }
 
-// queueTokens stores the tokens that were given. A token under a new device
-// moves there; a new token, or the same one registered again, is alive.
+// queueTokens stores the given tokens. A token of another device moves to this
+// one. A token that is registered, anew or again, counts as alive.
 func (r *Registration) queueTokens(b *pgx.Batch, now time.Time) {
 	for _, name := range call.TokenNames {
 		token, given := r.Tokens[name]
@@ -238,8 +239,8 @@ func (s *Store) queueRegisteredEvent(b *pgx.Batch, r Registration, now time.Time
 	b.Queue(`INSERT INTO events (app_id, id, type, at, data) VALUES ($1, $2, $3, $4, $5)`, r.AppID, newID(now), call.EventDeviceRegistered, now, data)
 }
 
-// DeleteDevice forgets a device: it rings no more, and its JWTs are refused.
-// userID, where it is given, must be the device's.
+// DeleteDevice deletes a device: it no longer rings, and its JWTs are refused.
+// userID, if not empty, must be the device's user.
 //
 // Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string) error {
@@ -277,8 +278,8 @@ func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string
 	return errors.Join(err, s.leaveCalls(ctx, appID, deviceID, "")) // also of one that was deleted before
 }
 
-// CheckInstall says whether a device's JWT still speaks for its install. An
-// install that was never registered has nothing against it.
+// CheckInstall checks that a device's JWT is still valid for its install. The
+// JWT of an install that was never registered is.
 //
 // Errors: ErrForeignDevice, ErrUnavailable.
 func (s *Store) CheckInstall(ctx context.Context, appID, deviceID, userID string, issuedAt time.Time) error {

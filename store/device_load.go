@@ -25,8 +25,8 @@ const deviceColumns = `d.app_id, d.device_id, d.user_id, d.platform, d.device_ty
 	    AND CASE WHEN f.closed_at IS NULL THEN p.beat_at > clock_timestamp() - @silent::interval ELSE f.closed_at > clock_timestamp() - @grace::interval END),
 	(SELECT n.wish FROM dnd n WHERE n.app_id = d.app_id AND n.user_id = d.user_id)`
 
-// deviceArgs adds to a query's arguments what deviceColumns need: the id before
-// which no call can be alive any more, and how feeds are known to be open.
+// deviceArgs adds to a query's arguments what deviceColumns need: the id below
+// which no call can still be alive, and what is needed to tell an open feed.
 func (s *Store) deviceArgs(now time.Time, args pgx.NamedArgs) pgx.NamedArgs {
 	args["recent"] = floorID(now.Add(-longestCall - time.Hour))
 	args["silent"], args["grace"] = s.config.SilentAfter, feedGrace
@@ -85,15 +85,15 @@ func unmarshalIfAny(b []byte, into any) error {
 	return json.Unmarshal(b, into)
 }
 
-// tenant is what a plan needs to know of an app.
+// tenant is what a decision needs to know of an app.
 type tenant struct {
 	policy     call.Policy
 	rules      *call.Rules
 	configured map[call.Channel]bool
 }
 
-// queueTenants reads apps with the vendors they have credentials for, and the
-// database's time with them.
+// queueTenants reads apps, the vendors that they have credentials for, and the
+// database's time.
 func queueTenants(b *pgx.Batch, ids []string, into map[string]tenant) {
 	b.Queue(`SELECT a.id, a.policy, ARRAY(SELECT c.vendor FROM credentials c WHERE c.app_id = a.id)
 		FROM apps a WHERE a.id = ANY($1)`, ids).Query(func(rows pgx.Rows) error {

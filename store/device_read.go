@@ -16,7 +16,8 @@ type querier interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// registered reads a device and decides about it as an invitation now would.
+// registered reads a device, with the decision that an invitation would make
+// now.
 func (s *Store) registered(ctx context.Context, q querier, appID, deviceID string, now time.Time) (Registered, error) {
 	found, _, err := s.readDevices(ctx, q, appID, `d.device_id = @what`, deviceID, now)
 	if err != nil {

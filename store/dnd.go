@@ -13,15 +13,15 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// DND is a user's wish not to be disturbed, as it is kept.
+// DND is a user's do-not-disturb setting.
 type DND struct {
 	call.DND
 	Active    bool // at the moment of reading
 	UpdatedAt time.Time
 }
 
-// PutDND keeps a user's wish in the place of an older one. Every invitation
-// that comes after it has returned is decided by it.
+// PutDND stores a user's do-not-disturb setting, replacing an older one. It
+// applies to every invitation that is made after PutDND has returned.
 //
 // Errors: ErrNotFound for an unknown app, ErrUnavailable.
 func (s *Store) PutDND(ctx context.Context, appID, userID string, wish call.DND) (DND, error) {
@@ -34,13 +34,14 @@ func (s *Store) PutDND(ctx context.Context, appID, userID string, wish call.DND)
 		RETURNING wish, updated_at, clock_timestamp()`, appID, userID, kept)
 }
 
-// DND reads a user's wish. Errors: ErrNotFound where there is none, ErrUnavailable.
+// DND reads a user's do-not-disturb setting. Errors: ErrNotFound where there is
+// none, ErrUnavailable.
 func (s *Store) DND(ctx context.Context, appID, userID string) (DND, error) {
 	return s.dnd(ctx, `SELECT wish, updated_at, clock_timestamp() FROM dnd WHERE app_id = $1 AND user_id = $2`, appID, userID)
 }
 
-// DeleteDND forgets a user's wish. Errors: ErrNotFound where there is none,
-// ErrUnavailable.
+// DeleteDND deletes a user's do-not-disturb setting. Errors: ErrNotFound where
+// there is none, ErrUnavailable.
 func (s *Store) DeleteDND(ctx context.Context, appID, userID string) error {
 	tag, err := s.pool.Exec(ctx, `DELETE FROM dnd WHERE app_id = $1 AND user_id = $2`, appID, userID)
 	if err == nil && tag.RowsAffected() == 0 {
@@ -65,7 +66,7 @@ func (s *Store) dnd(ctx context.Context, sql string, args ...any) (DND, error) {
 	return out, err
 }
 
-// dndRecord is a wish as stored.
+// dndRecord is a do-not-disturb setting as stored.
 type dndRecord struct {
 	Windows []windowRecord `json:"windows,omitempty"`
 	Zone    string         `json:"zone,omitempty"`
@@ -89,7 +90,7 @@ func recordDND(d call.DND) dndRecord {
 	return r
 }
 
-// readDND reads a wish; of nothing it is the wish for nothing.
+// readDND decodes a do-not-disturb setting; no data is the empty setting.
 func readDND(b []byte) (call.DND, error) {
 	var r dndRecord
 	if err := unmarshalIfAny(b, &r); err != nil {
@@ -102,12 +103,12 @@ func readDND(b []byte) (call.DND, error) {
 	return d, nil
 }
 
-// zones keeps the time zones that were read: reading one costs more than the
-// rest of a plan.
+// zones caches the time zones that were loaded: loading one takes longer than
+// the rest of a decision.
 var zones sync.Map
 
-// zone is a time zone by its name; nil for none. One that this machine does not
-// know, though another did, keeps no call from its callee.
+// zone is a time zone by its name; nil for none. A zone that this machine does
+// not know counts as none, so its windows keep no call away.
 func zone(name string) *time.Location {
 	if name == "" {
 		return nil

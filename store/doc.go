@@ -1,7 +1,7 @@
-// Package store keeps the durable state of the relay in Postgres and is the
-// only code that may change it. Its methods are the verbs of the domain, each
-// one short transaction; a state change and its events commit together, and
-// what a method returned without an error survives a crash.
+// Package store keeps the durable state of relay in Postgres and is the only
+// code that may change it. Its methods are the verbs of the domain, each one
+// short transaction. A state change and its events commit together, and a change
+// survives a crash once its method has returned without an error.
 //
 //	CreateCall ─┐                             ┌─► calls, legs, events, idempotency_keys
 //	            ├─► begin lane ─► one batch ──┤
@@ -14,22 +14,23 @@
 //
 //	a commit here, a NOTIFY of another process, the clock ─► tail ─► Watch, Feed
 //
-// A lane takes all that waits, writes it in one transaction, and takes what
-// gathered meanwhile: nobody waits for a timer, and what comes alone is written
-// alone. One bad item never fails its neighbours.
+// A lane takes all items that wait, writes them in one transaction, and then
+// takes those that gathered meanwhile. No timer is involved: an item that comes
+// alone is written alone. One bad item never fails the others.
 //
 // Promises:
 //
-//   - Steps of one call are in one order, on any number of processes: each is
-//     made under the call's advisory lock, taken before the transaction has an id.
-//   - A device never has more calls alive than the rules allow: whoever may
-//     begin one holds its user's lock.
+//   - The steps of one call have one order, on any number of processes: each is
+//     made under the call's advisory lock, which is taken before the transaction
+//     has an id.
+//   - A device never has more calls alive than the rules allow: a transaction
+//     that begins a call on a device holds the lock of the device's user.
 //   - A device gets one notice of a call that it missed, and one revoke of a
-//     notification: rows written with what makes them due, on either lane, and
-//     owned and taken over like wakes. They change no leg.
+//     notification. The transaction that makes a notice due writes its row;
+//     notices are owned and taken over like wakes, and change no leg.
 //   - Deadlines and times are the database's, never this machine's.
-//   - Who watches, and then reads, misses no change that commits afterwards, at
-//     whichever process, with or without NOTIFY.
-//   - The event log is followed by (xid, seq) below the snapshot's xmin, so a
-//     reader misses nothing, whatever the order of commits.
+//   - A caller that makes a Watch and then reads the state misses no change that
+//     commits afterwards, on any process, with or without NOTIFY.
+//   - Events reads the log by (xid, seq) below the snapshot's xmin, so its reader
+//     misses nothing, in whatever order transactions commit.
 package store

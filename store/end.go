@@ -9,16 +9,16 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// CancelCall withdraws a call that nobody answered. A call that has ended comes
-// back as it ended.
+// CancelCall cancels a call that nobody has answered. A call that has ended is
+// returned unchanged.
 //
 // Errors: ErrNotFound, call.ErrAnswered, ErrBusy, ErrUnavailable.
 func (s *Store) CancelCall(ctx context.Context, appID string, id uuid.UUID) (call.Call, error) {
 	return s.end(ctx, appID, id, func(u *underLock) error { return u.call.Cancel(u.now) })
 }
 
-// EndCall ends a call: completed where it was answered, else canceled. A call
-// that has ended comes back as it ended.
+// EndCall ends a call: as completed if it was answered, else as canceled. A
+// call that has ended is returned unchanged.
 //
 // Errors: ErrNotFound, ErrBusy, ErrUnavailable.
 func (s *Store) EndCall(ctx context.Context, appID string, id uuid.UUID) (call.Call, error) {
@@ -41,24 +41,25 @@ func (s *Store) end(ctx context.Context, appID string, id uuid.UUID, how func(*u
 	return out.(call.Call), nil
 }
 
-// LoseCalls ends a device's part of the calls that it no longer has: those that
-// are alive for it and not among kept. See call.Call.LoseLeg.
+// LoseCalls closes a device's open legs of all calls that are not among kept,
+// the calls that the device still has. See call.Call.LoseLeg.
 //
 // Errors: ErrBusy, ErrUnavailable.
 func (s *Store) LoseCalls(ctx context.Context, appID, deviceID, userID string, kept []uuid.UUID) error {
 	return s.eachLeg(ctx, appID, deviceID, `user_id = $4 AND call_id <> ALL ($5)`, userID, append([]uuid.UUID{}, kept...), (*call.Call).LoseLeg)
 }
 
-// leaveCalls ends a device's part of calls of others than its present user, ""
-// for none, but for those that it answered. Whoever asked for the change of
-// users may have left by now; it is done all the same.
+// leaveCalls closes the device's open legs of calls to other users than its
+// present one ("" for none), except those that it answered. It goes on even if
+// the client that asked for the change of users has left.
 func (s *Store) leaveCalls(ctx context.Context, appID, deviceID, userID string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
 	defer cancel()
 	return s.eachLeg(ctx, appID, deviceID, `user_id <> $4 AND call_id <> ALL ($5)`, userID, []uuid.UUID{}, (*call.Call).LeaveCall)
 }
 
-// eachLeg does something to a device's open legs, those that which chooses.
+// eachLeg makes a step on each of a device's open legs that the function which
+// selects.
 func (s *Store) eachLeg(ctx context.Context, appID, deviceID, which, userID string, but []uuid.UUID, do func(*call.Call, uuid.UUID, time.Time) bool) error {
 	legs, err := s.query(ctx, `SELECT app_id, call_id, id AS leg_id, device_id FROM legs
 		WHERE app_id = $1 AND device_id = $2 AND ended_at IS NULL AND call_id >= $3 AND `+which,

@@ -25,7 +25,8 @@ var (
 	ErrWrongMasterKey = errors.New("no master key opens this credential")
 )
 
-// ReportError says which report of a request was refused; the ones before it stand.
+// ReportError says which report of a request was refused. The reports before it
+// were applied.
 type ReportError struct {
 	Index int
 	Err   error
@@ -36,8 +37,8 @@ func (e *ReportError) Error() string { return fmt.Sprintf("report %d: %v", e.Ind
 // Unwrap gives the verdict itself, for errors.Is.
 func (e *ReportError) Unwrap() error { return e.Err }
 
-// translate turns what the driver says into the package's errors. It is the
-// only place that looks at a PgError.
+// translate turns the driver's errors into the package's. Only this function
+// looks at a PgError.
 func translate(err error) error {
 	var pg *pgconn.PgError
 	switch {
@@ -51,7 +52,7 @@ func translate(err error) error {
 	switch pg.Code {
 	case "23505": // unique_violation
 		return fmt.Errorf("%w: %w", ErrExists, err)
-	case "23503": // foreign_key_violation: what it belongs to is not there
+	case "23503": // foreign_key_violation: the row that it refers to does not exist
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case "55P03", "57014": // lock_not_available, query_canceled
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -78,8 +79,8 @@ func lockTimedOut(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "55P03"
 }
 
-// deadlocked reports whether the server ended a transaction so that another
-// one, which waited for it in a ring, could go on.
+// deadlocked reports whether the server ended a transaction to resolve a
+// deadlock.
 func deadlocked(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "40P01"

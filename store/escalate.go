@@ -9,8 +9,8 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// lookAgain does what is due on a leg whose app has not confirmed. The wake that
-// may begin by it is this process's to send.
+// lookAgain does what is due on a leg whose app has not confirmed. If a second
+// wake begins, this process owns it.
 func (s *Store) lookAgain(ctx context.Context, d due) error {
 	_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, deviceID: d.DeviceID, apply: func(u *underLock) (any, error) {
 		u.lookAgain(s.process, d)
@@ -19,8 +19,8 @@ func (s *Store) lookAgain(ctx context.Context, d due) error {
 	return err
 }
 
-// lookAgain is the look under the call's lock: the rules say what is due, and
-// when the next look is.
+// lookAgain is the step itself, under the call's lock: the rules say what is
+// due now, and when to look again.
 func (u *underLock) lookAgain(process uuid.UUID, d due) {
 	l, row := u.call.Leg(d.LegID), u.row(d.LegID)
 	if l == nil || row.confirmDueAt.IsZero() || row.confirmDueAt.After(u.now) {
@@ -35,15 +35,15 @@ func (u *underLock) lookAgain(process uuid.UUID, d due) {
 	row.confirmDueAt = u.call.NextLook(l.ID, u.tenant.policy, u.now)
 }
 
-// letGo ends a leg's wake, of which a leg has one at a time: what fell due while
-// it was under way is due now.
+// letGo ends a leg's wake. A leg has one wake at a time, so what became due
+// meanwhile is done now.
 func (u *underLock) letGo(l *call.Leg, row *legRow) {
 	row.wakeProcess = nil
 	row.confirmDueAt = u.call.NextLook(l.ID, u.tenant.policy, time.Time{})
 }
 
-// handOut lets the wakes that the steps began be sent, but for those that a later
-// step of the same batch made needless.
+// handOut collects the wakes that the steps began, except those that a later
+// step of the same batch made unnecessary.
 func (u *underLock) handOut() {
 	for _, w := range u.wakes {
 		if l, row := u.call.Leg(w.LegID), u.row(w.LegID); waits(l) {

@@ -14,14 +14,14 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Cursor is a place in the event log: after the event of that transaction and
-// sequence. The zero Cursor is the log's beginning.
+// Cursor is a position in the event log, behind the event with that transaction
+// id and sequence. The zero Cursor is the log's beginning.
 type Cursor struct {
 	XID uint64
 	Seq int64
 }
 
-// String is the cursor as a reader keeps it.
+// String encodes the cursor for a reader to keep.
 func (c Cursor) String() string {
 	return strconv.FormatUint(c.XID, 36) + "." + strconv.FormatInt(c.Seq, 36)
 }
@@ -58,9 +58,9 @@ type LoggedEvent struct {
 
 // Events reads an app's log after a cursor, in order. A reader that follows it
 // misses nothing and sees nothing twice, in whatever order transactions commit:
-// only rows of transactions below the snapshot's xmin are read, since nothing
-// can appear among them any more, in the order of the pair (xid, seq). Events
-// of one call come in its order.
+// It reads rows in the order of the pair (xid, seq), and only those of
+// transactions below the snapshot's xmin, all of which have ended. Events of
+// one call come in the order of its steps.
 func (s *Store) Events(ctx context.Context, appID string, after Cursor, limit int) ([]LoggedEvent, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT e.id, e.type, e.at, e.call_id, coalesce(e.call_seq, 0), e.leg_id, e.data, e.xid::text, e.seq FROM events e

@@ -15,14 +15,14 @@ import (
 // long-poll's next request, or a stream's reconnection, is on its way.
 const feedGrace = 5 * time.Second
 
-// Why a feed must end; see Changes.
+// The reasons why a feed must end; see Changes.Ended.
 const (
 	FeedReplaced  = "replaced"   // another feed of the device was opened
 	FeedLoggedOut = "logged_out" // the install was deleted, or belongs to another user now
 )
 
 // Feed is the one open feed of a device. While it is open, the device counts as
-// connected, and its Watch tells of the calls of the device's user.
+// connected, and its Watch tells of changes of calls of the device's user.
 type Feed struct {
 	*Watch
 	store *Store
@@ -49,8 +49,9 @@ type openFeeds struct {
 	byID map[uuid.UUID]*Feed
 }
 
-// OpenFeed opens the feed of a device, when that is committed, and ends another
-// that it has, at whichever process. It must be closed.
+// OpenFeed opens the feed of a device and returns once that is committed.
+// Another open feed of the device ends, whichever process holds it. The caller
+// must close the feed.
 //
 // Errors: ErrBusy, ErrUnavailable.
 func (s *Store) OpenFeed(ctx context.Context, appID, deviceID, userID string) (*Feed, error) {
@@ -59,14 +60,14 @@ func (s *Store) OpenFeed(ctx context.Context, appID, deviceID, userID string) (*
 	s.openFeeds.add(f)
 	s.metrics.feedsOpen.Inc()
 	if _, err := s.feeds.do(ctx, f.about); err != nil {
-		f.Close() // it may have been written all the same
+		f.Close() // the row may have been written nevertheless
 		return nil, err
 	}
 	return f, nil
 }
 
-// Close ends the feed. It does not wait for the database: what is not written
-// is cleaned up later.
+// Close ends the feed. It does not wait for the database: a row that could not
+// be deleted is cleaned up later.
 func (f *Feed) Close() {
 	f.once.Do(func() {
 		f.Watch.Close()
@@ -147,11 +148,12 @@ func (s *Store) writeFeeds(jobs []*job[feedChange, struct{}]) error {
 	return err
 }
 
-// endFeedsOfDevice ends the feeds of an install that no longer belongs to their user.
+// endFeedsOfDevice ends the feeds of an install that was deleted or belongs to
+// another user now.
 const endFeedsOfDevice = `UPDATE feeds SET ended = '` + FeedLoggedOut + `' WHERE app_id = $1 AND device_id = $2 AND ended IS NULL AND closed_at IS NULL`
 
-// cleanFeeds forgets feeds that are over: closed ones, those of processes that
-// are gone, and what this process has opened and could not close.
+// cleanFeeds deletes the rows of feeds that are over: closed ones, those of
+// dead processes, and those that this process opened and could not close.
 func (s *Store) cleanFeeds(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM feeds f
 		WHERE f.closed_at < clock_timestamp() - interval '1 minute'
@@ -161,9 +163,9 @@ func (s *Store) cleanFeeds(ctx context.Context) error {
 	return translate(err)
 }
 
-// restoreFeeds enters this process's open feeds anew, where others have cleaned
-// them away while it was silent. One whose device has opened another feed
-// meanwhile ends.
+// restoreFeeds inserts this process's open feeds again where other processes
+// have deleted them while it was silent. A feed whose device has opened another
+// one meanwhile ends.
 func (s *Store) restoreFeeds(ctx context.Context) error {
 	open := s.openFeeds.all()
 	if len(open) == 0 {
@@ -180,20 +182,20 @@ func (s *Store) restoreFeeds(ctx context.Context) error {
 	return translate(err)
 }
 
-// FeedQuestion is what a feed wants to know.
+// FeedQuestion says which calls a feed asks for.
 type FeedQuestion struct {
 	AppID, DeviceID, UserID string
 	Told                    []uuid.UUID // calls that the device was told of
 	Since                   time.Time   // calls begun since then; zero for none
 	// Lately asks for the calls that the device confirmed and that ended within
-	// the last 2 minutes, since nobody knows what it was told.
+	// the last 2 minutes, because it is not known what the device was told.
 	Lately bool
 }
 
-// FeedCalls reads what a device's feed has to tell, oldest first: its calls that
-// are alive, and those that the question names. Calls that its user cannot see
-// are left out, and so are those that it was skipped for. now is the database's
-// time before the reading.
+// FeedCalls reads the calls that a device's feed may have to tell, oldest
+// first: the device's live calls, and those that the question asks for. Calls
+// of other users are left out, and so are calls for which the device was
+// skipped. now is the database's time before the reading.
 //
 // Errors: ErrUnavailable.
 func (s *Store) FeedCalls(ctx context.Context, q FeedQuestion) (calls []call.Call, now time.Time, err error) {
@@ -217,8 +219,8 @@ func (s *Store) FeedCalls(ctx context.Context, q FeedQuestion) (calls []call.Cal
 	return calls, now.UTC(), err
 }
 
-// mostOfFeed bounds what a device that was away for long is told: what is alive,
-// what it was told of, then the newest.
+// mostOfFeed bounds the calls that a device is told of after a long absence:
+// live calls come first, then those that it was told of, then the newest.
 const mostOfFeed = 400
 
 // callsByID reads calls of several apps, oldest first.

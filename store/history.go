@@ -12,7 +12,7 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Filter chooses calls of the history. A zero field chooses all.
+// Filter selects calls of the history. A zero field selects all.
 type Filter struct {
 	AppID     string // "" for every app
 	UserID    string // either side
@@ -24,9 +24,9 @@ type Filter struct {
 	Direction call.Direction
 	Media     call.Media
 	Platform  call.Platform
-	Region    string // a country, as the gate saw a leg's device
+	Region    string // a country, as the rules saw it for a leg's device
 	Reason    call.Reason
-	From, To  time.Time // of creation: from this moment, before that one
+	From, To  time.Time // of creation: from the first moment on, before the second
 	Before    uuid.UUID // the last call of the page before
 	Limit     int       // calls of a page, at least 1
 }
@@ -64,14 +64,14 @@ func (s *Store) Calls(ctx context.Context, f Filter) (calls []call.Call, more bo
 const legsAtOnce = 2000
 
 // CallPages reads the history from its newest call to its oldest, a page of at
-// most f.Limit calls at a time, without the decisions of the legs. A page is good
-// until the next one; an error is the last that is yielded. Calls that begin
-// meanwhile are left out, and move nothing.
+// most f.Limit calls at a time, without the decisions of the legs. A page is
+// valid until the next one is asked for; an error is the last value. Calls that
+// begin meanwhile are left out and shift no page.
 //
-// Each page is statements of its own: between two pages no connection is held,
-// and no snapshot grows old. A statement looks at one week, which is one
-// partition, so that a filter which finds little in a long history does not run
-// into the time limit of statements.
+// Each page has statements of its own, so no connection and no snapshot is held
+// between two pages. A statement reads one week, which is one partition, so
+// that a filter that finds little in a long history does not run into the time
+// limit of statements.
 //
 // Errors: ErrUnavailable.
 func (s *Store) CallPages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, error] {
@@ -91,7 +91,7 @@ func (s *Store) CallPages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, 
 					size = len(page)
 				}
 				calls = calls[len(page):]
-				clear(page) // or the legs of all of calls would be in memory
+				clear(page) // otherwise the legs of all calls would stay in memory
 			}
 			if err != nil {
 				yield(nil, err)
@@ -127,8 +127,8 @@ func (s *Store) barePages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, 
 	}
 }
 
-// withLegs fills in the legs of the first calls, of as many as have no more than
-// legsAtOnce, but of one at least, and returns those.
+// withLegs reads the legs of the first calls and returns those calls: as many
+// as have at most legsAtOnce legs together, but at least one.
 func (s *Store) withLegs(ctx context.Context, calls []call.Call) ([]call.Call, error) {
 	for ; len(calls) > 1; calls = calls[:len(calls)/2] {
 		if few, err := s.readFewLegs(ctx, calls, briefLegColumns, legsAtOnce); few || err != nil {
@@ -157,9 +157,10 @@ func later(a, b uuid.UUID) uuid.UUID {
 	return b
 }
 
-// appsOf is where a statement has its apps from, as a (id). Each app's calls
-// are looked for by themselves: the indexes begin with the app, and a page over
-// all apps that is not merged from each one's would read and sort every call.
+// appsOf is the part of a FROM clause that gives the apps, as a (id). Each
+// app's calls are searched separately, because the indexes begin with the app:
+// a page over all apps that is not merged from each app's calls would read and
+// sort every call.
 func appsOf(appID string) string {
 	if appID == "" {
 		return `apps a`
@@ -167,7 +168,8 @@ func appsOf(appID string) string {
 	return `(SELECT @app::text) a (id)` // a constant to the planner
 }
 
-// oldestCall is the first id from low and below high; high where there is none.
+// oldestCall is the smallest call id in [low, high), or high where there is
+// none.
 func (s *Store) oldestCall(ctx context.Context, appID string, low, high uuid.UUID) (uuid.UUID, error) {
 	rows, err := s.pool.Query(ctx, `SELECT c.id FROM `+appsOf(appID)+` CROSS JOIN LATERAL (
 		SELECT c.id FROM calls c WHERE c.app_id = a.id AND c.id >= @low AND c.id < @high ORDER BY c.id LIMIT 1) c
@@ -179,10 +181,10 @@ func (s *Store) oldestCall(ctx context.Context, appID string, low, high uuid.UUI
 	return high, translate(err)
 }
 
-// ofLegs is the part of a filter that must hold for one leg of the call. It
-// stands in a statement only where it is asked for: beside an OR, the planner
-// would not walk calls and legs side by side in their order, but read all of a
-// week's legs for each page.
+// ofLegs is the part of a filter that must hold for one leg of the call. It is
+// part of a statement only where the filter needs it: with an OR beside it, the
+// planner would not merge calls and legs in their order, but read all legs of a
+// week for each page.
 const ofLegs = ` AND EXISTS (
 	SELECT FROM legs l
 	WHERE l.app_id = c.app_id AND l.call_id = c.id AND l.call_id >= @low AND l.call_id < @high
@@ -191,16 +193,16 @@ const ofLegs = ` AND EXISTS (
 	  AND (@region = '' OR l.country = @region)
 	  AND (@reason = '' OR l.reason = @reason))`
 
-// callsBetween reads the newest calls that a filter chooses among those from
-// low and below high, without their legs. more says that there are others.
+// callsBetween reads the newest calls in [low, high) that a filter selects,
+// without their legs. more says that there are others.
 func (s *Store) callsBetween(ctx context.Context, f Filter, low, high uuid.UUID) (calls []call.Call, more bool, err error) {
 	legs := ``
 	if f.DeviceID != "" || f.Platform != "" || f.Region != "" || f.Reason != "" {
 		legs = ofLegs
 	}
-	// Each other absent filter is a constant to the planner, since the statement is
-	// planned for its values (see the cache mode): no index is lost to an OR, and
-	// no partition is looked at in vain.
+	// Every other absent filter is a constant to the planner, which plans the
+	// statement for its values (see the cache mode). So no OR keeps it from an
+	// index, and it reads no partition in vain.
 	rows, err := s.pool.Query(ctx, `SELECT `+callColumns+` FROM `+appsOf(f.AppID)+` CROSS JOIN LATERAL (
 		SELECT c.* FROM calls c
 		WHERE c.app_id = a.id AND c.id >= @low AND c.id < @high

@@ -8,9 +8,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// newID makes a UUIDv7 (RFC 9562) of a time that the database gave: ids sort
-// by that clock, and partitions are ranges of it. The 12 bits after the
-// milliseconds are their fraction, so that ids made within one keep their order.
+// newID makes a UUIDv7 (RFC 9562) from the database's time: ids sort by that
+// clock, and partitions are ranges of ids. The 12 bits after the milliseconds
+// are their fraction, so that ids made within one keep their order.
 func newID(t time.Time) uuid.UUID {
 	var id uuid.UUID
 	_, _ = rand.Read(id[8:]) // never fails, by its documentation

@@ -9,19 +9,19 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Server is what an operator may want to know of the database and of who works
-// on it.
+// Server is what an operator wants to know of the database and of the relay
+// processes on it.
 type Server struct {
 	Version   string
 	Now       time.Time     // its time
 	RoundTrip time.Duration // of the question; Now is half of it old
-	Processes int           // relay processes alive but this one
+	Processes int           // other relay processes alive
 }
 
 // Server asks the database about itself. Errors: ErrUnavailable.
 func (s *Store) Server(ctx context.Context) (Server, error) {
 	var v Server
-	if err := s.pool.Ping(ctx); err != nil { // connecting is not the round trip
+	if err := s.pool.Ping(ctx); err != nil { // connect first, so that the round trip alone is measured
 		return v, translate(err)
 	}
 	asked := time.Now()
@@ -41,8 +41,8 @@ type DeviceGroup struct {
 	Devices     int
 }
 
-// APNsDevices counts an app's devices with tokens of APNs by what a push to them
-// must name. Errors: ErrUnavailable.
+// APNsDevices counts an app's devices with APNs tokens by channel, environment
+// and bundle id. Errors: ErrUnavailable.
 func (s *Store) APNsDevices(ctx context.Context, appID string) ([]DeviceGroup, error) {
 	rows, err := s.pool.Query(ctx, `SELECT t.name, d.environment, d.bundle_id, count(*)::int
 		FROM devices d JOIN device_tokens t USING (app_id, device_id)

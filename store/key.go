@@ -20,7 +20,7 @@ const (
 	AdminKey   Principal = "admin"   // an operator
 )
 
-// KeyPrefix begins every API key, so that leak scanners know one.
+// KeyPrefix begins every API key, so that secret scanners recognize one.
 const KeyPrefix = "rk_"
 
 // Key is an API key without its secret, of which only a hash is kept.
@@ -30,7 +30,7 @@ type Key struct {
 	Principal Principal
 	Label     string
 	CreatedAt time.Time
-	RevokedAt time.Time // zero while it is good
+	RevokedAt time.Time // zero while it is valid
 }
 
 // CreateKey makes an API key and returns its text, which is shown once.
@@ -45,7 +45,7 @@ func (s *Store) CreateKey(ctx context.Context, appID string, p Principal, label 
 }
 
 // ImportKey stores a key whose text is known already. Storing it again is no
-// error, and does not make a revoked one good.
+// error and does not revive a revoked key.
 //
 // Errors: ErrExists where the text is another app's or principal's key,
 // ErrNotFound for an unknown app, ErrUnavailable.
@@ -61,7 +61,7 @@ func (s *Store) ImportKey(ctx context.Context, appID string, p Principal, label,
 	return k, translate(err)
 }
 
-// FindKey finds a good key by its text. Errors: ErrNotFound, ErrUnavailable.
+// FindKey finds a valid key by its text. Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) FindKey(ctx context.Context, text string) (Key, error) {
 	var k Key
 	err := s.pool.QueryRow(ctx, `SELECT id, coalesce(app_id, ''), principal, label, created_at FROM keys WHERE hash = $1 AND revoked_at IS NULL`, hashKey(text)).
@@ -86,7 +86,7 @@ func (s *Store) Keys(ctx context.Context) ([]Key, error) {
 	return keys, translate(err)
 }
 
-// RevokeKey makes a key worthless. Errors: ErrNotFound, ErrUnavailable.
+// RevokeKey revokes a key. Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) RevokeKey(ctx context.Context, id uuid.UUID) error {
 	tag, err := s.pool.Exec(ctx, `UPDATE keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1`, id)
 	if err == nil && tag.RowsAffected() == 0 {

@@ -16,8 +16,8 @@ type job[In, Out any] struct {
 	again bool // its batch failed and it is tried alone; it has waited for locks already
 }
 
-// lane writes what waits in natural batches: a writer takes all that is there,
-// writes it, and takes what gathered meanwhile.
+// lane writes items in natural batches: a writer takes all items that wait,
+// writes them, and then takes those that gathered meanwhile.
 type lane[In, Out any] struct {
 	queue chan *job[In, Out]
 	most  int // items a batch
@@ -36,8 +36,8 @@ func newLane[In, Out any](writers, most, waiting int, sizes func(int), write fun
 	return l
 }
 
-// do sends one item through the lane and waits for its batch to commit. A
-// caller that leaves early does not take its item back: it may be written.
+// do sends one item through the lane and waits for its batch to commit. When a
+// caller leaves early, its item may still be written.
 func (l *lane[In, Out]) do(ctx context.Context, in In) (Out, error) {
 	j := &job[In, Out]{ctx: ctx, in: in, done: make(chan struct{})}
 	var none Out
@@ -61,8 +61,8 @@ func (l *lane[In, Out]) do(ctx context.Context, in In) (Out, error) {
 	}
 }
 
-// send puts an item into the lane without waiting for it. It is lost where the
-// lane is full or stopped.
+// send puts an item into the lane without waiting for it. If the lane is full
+// or stopped, the item is dropped.
 func (l *lane[In, Out]) send(in In) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -135,7 +135,7 @@ func (l *lane[In, Out]) fail(j *job[In, Out], err error) {
 	}
 }
 
-// stop lets what waits be written and returns when the writers are gone.
+// stop has the waiting items written and returns when the writers have ended.
 func (l *lane[In, Out]) stop() {
 	l.mu.Lock()
 	if !l.close {

@@ -36,7 +36,8 @@ const announceEvery = 5 * time.Millisecond
 func (s *Store) notify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	// A NOTIFY makes its transaction one that writes; nobody waits for its disk.
+	// A NOTIFY makes its transaction a writing one; its commit need not wait
+	// for the disk.
 	_, err := s.pool.Exec(ctx, `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, channel, s.process.String())
 	return err
 }
@@ -85,11 +86,11 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it is lost already, or not wanted any more
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it is lost already, or no longer needed
 	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
 		return err
 	}
-	signal(s.tail.woken) // for what was announced before
+	signal(s.tail.woken) // for commits that were announced before
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// lockKey names a thing for a transaction's advisory lock. Two things that
-// share a key by chance only wait for each other.
+// lockKey is the number of a thing's advisory lock. Where two things have the
+// same number by chance, they only wait for each other.
 func lockKey(kind string, parts ...string) int64 {
 	h := fnv.New64a()
 	h.Write([]byte(kind))
@@ -20,9 +20,9 @@ func lockKey(kind string, parts ...string) int64 {
 	return int64(h.Sum64())
 }
 
-// queueLocks takes advisory locks in one order for everybody, so that no two
-// transactions wait for each other, and before anything gives the transaction
-// an id, so that events of one call sort by (xid, seq) as they happened.
+// queueLocks takes advisory locks in the same order in every transaction, so
+// that there is no deadlock, and before anything gives the transaction an id,
+// so that (xid, seq) sorts the events of one call as they happened.
 func queueLocks(b *pgx.Batch, keys []int64) {
 	slices.Sort(keys)
 	b.Queue(`SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS k`, slices.Compact(keys))

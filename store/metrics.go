@@ -21,7 +21,7 @@ type metrics struct {
 	feedsOpen   prometheus.Gauge
 }
 
-// stageBuckets reach from a push on a warm connection to the longest ring.
+// stageBuckets range from a push over an open connection to the longest ring.
 var stageBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 15, 30, 60, 120}
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -62,7 +62,7 @@ func (m *metrics) batch(lane string) func(int) {
 	return func(n int) { sizes.Observe(float64(n)) }
 }
 
-// begun counts a call that was taken in, with the legs that the gate refused.
+// begun counts a new call, and its legs that were skipped.
 func (m *metrics) begun(c *call.Call) {
 	m.callsBegun.WithLabelValues(string(c.Direction)).Inc()
 	for i := range c.Legs {

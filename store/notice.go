@@ -11,13 +11,13 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// noticeKey names a notice: a leg has one of each purpose.
+// noticeKey identifies a notice: a leg has at most one for each purpose.
 type noticeKey struct {
 	leg     uuid.UUID
 	purpose call.Purpose
 }
 
-// notice names what a wake that is a notice is about.
+// notice is the key of a wake that is a notice.
 func (w *Wake) notice() (key noticeKey, ok bool) {
 	return noticeKey{w.LegID, w.Purpose}, w.Purpose != call.PurposeRing && w.Purpose != ""
 }
@@ -39,12 +39,12 @@ type noticeWrite struct {
 	appID    string
 	callID   uuid.UUID
 	deviceID string
-	instead  bool // of a notification whose revoking may be under way
+	instead  bool // of a notification whose revoke may be under way
 }
 
-// owed is what a leg's device is to be sent as its call now stands. While a
-// wake is under way it is nothing yet: the vendor might accept the wake after
-// the notice, and the phone would show a call that is over.
+// owed is the notice that a leg's device is due, as its call stands now. While
+// a wake is under way it is none: the vendor might deliver the wake after the
+// notice, and the phone would show a call that is over.
 func (u *underLock) owed(i int) call.Purpose {
 	if u.rows[i].wakeProcess != nil {
 		return ""
@@ -52,8 +52,8 @@ func (u *underLock) owed(i int) call.Purpose {
 	return u.call.Notice(&u.call.Legs[i])
 }
 
-// owe adds the notices that the steps made due. Each is due once, when what its
-// leg is owed becomes that.
+// owe adds the notices that the steps made due: those that are due after the
+// steps and were not before. So each becomes due once.
 func (u *underLock) owe() {
 	for i := range u.rows {
 		if p := u.owed(i); p != "" && p != u.owedBefore[i] {
@@ -77,7 +77,7 @@ func (w *writes) queueNotices(b *pgx.Batch) {
 		return
 	}
 	for _, r := range rows {
-		if r.instead { // the revoking would take the notice away
+		if r.instead { // the revoke would remove the notice
 			b.Queue(`UPDATE notices SET done_at = $4 WHERE app_id = $1 AND call_id = $2 AND leg_id = $3 AND purpose = 'revoke' AND done_at IS NULL`,
 				r.appID, r.callID, r.leg, r.createdAt)
 		}
@@ -98,7 +98,7 @@ func (w *writes) queueNotices(b *pgx.Batch) {
 		column(rows, func(r *noticeWrite) time.Time { return r.createdAt }))
 }
 
-// queueNoticeChanges writes what steps made of notices that were there.
+// queueNoticeChanges writes what steps changed of existing notices.
 func (w *writes) queueNoticeChanges(b *pgx.Batch) {
 	rows := w.noticeChanges
 	if len(rows) == 0 {
@@ -166,8 +166,8 @@ func (u *underLock) noticeOf(key noticeKey) *noticeRow {
 	return &u.notices[i]
 }
 
-// finishNotice records what an attempt to send a notice came to. The leg stays
-// as it is.
+// finishNotice records the outcome of an attempt to send a notice. The leg does
+// not change.
 func (u *underLock) finishNotice(process uuid.UUID, w Wake, o Outcome) bool {
 	key, _ := w.notice()
 	if o.Attempt != nil {
@@ -199,8 +199,8 @@ func (s *Store) noticeWanted(ctx context.Context, w Wake) (wanted bool, err erro
 	return wanted, translate(err)
 }
 
-// ownNotices and disownNotices are own and disown for notices that have no wake
-// yet.
+// ownNotices and disownNotices are like own and disown, for notices that have
+// no wake yet.
 func (s *Store) ownNotices(keys ...noticeKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,7 +234,7 @@ func (s *Store) noticesInHand() (legs []uuid.UUID, purposes []string) {
 	return legs, purposes
 }
 
-// noticeKeys names the notices of a batch.
+// noticeKeys lists the keys of a batch's notices.
 func (w *writes) noticeKeys() []noticeKey {
 	return column(w.notices, func(r *noticeWrite) noticeKey { return r.noticeKey })
 }

@@ -21,9 +21,9 @@ type orphanNotice struct {
 	Owner    uuid.UUID
 }
 
-// pickUp reads the tokens for notices that a batch has written and hands them to
-// Config.OnWakes. Nobody waits for it: what it cannot do now, the next look for
-// orphans does.
+// pickUp reads the tokens for the notices that a batch has written and hands
+// the notices to Config.OnWakes. Nobody waits for it: a notice that fails here
+// is found by the next take-over.
 func (s *Store) pickUp(rows []noticeWrite) {
 	if len(rows) == 0 {
 		return
@@ -41,8 +41,8 @@ func (s *Store) pickUp(rows []noticeWrite) {
 	})
 }
 
-// takeNotices takes the notices of processes that fell silent, and what this
-// process owns by a commit whose answer was lost.
+// takeNotices takes over the notices of processes that fell silent, and those
+// that this process owns because the answer to their commit was lost.
 func (s *Store) takeNotices(ctx context.Context) (int, error) {
 	legs, purposes := s.noticesInHand()
 	rows, err := s.pool.Query(ctx, `
@@ -78,7 +78,7 @@ func (s *Store) takeNotice(ctx context.Context, o orphanNotice, fresh bool) (boo
 	key := noticeKey{o.LegID, o.Purpose}
 	out, err := s.change(ctx, step{appID: o.AppID, callID: o.CallID, deviceID: o.DeviceID, notice: true, apply: func(u *underLock) (any, error) {
 		if !fresh && o.Owner == s.process && s.noticeInHand(key) {
-			return (*Wake)(nil), nil // found by a look that is over
+			return (*Wake)(nil), nil // found by an earlier look
 		}
 		return u.takeNotice(s.process, o, fresh), nil
 	}})
@@ -97,9 +97,9 @@ func (s *Store) takeNotice(ctx context.Context, o orphanNotice, fresh bool) (boo
 	return true, nil
 }
 
-// takeNotice makes a process the owner of a notice and puts the attempt on
-// record that its last owner may have made. It returns nil where nothing is left
-// to be sent, or cannot be.
+// takeNotice makes a process the owner of a notice and records the attempt that
+// the last owner may have made. It returns nil where nothing is left to be sent
+// or nothing can be.
 func (u *underLock) takeNotice(process uuid.UUID, o orphanNotice, fresh bool) *Wake {
 	l, n := u.call.Leg(o.LegID), u.noticeOf(noticeKey{o.LegID, o.Purpose})
 	if l == nil || n == nil || !n.doneAt.IsZero() || n.process != o.Owner {

@@ -17,8 +17,8 @@ var partitioned = []struct{ table, key string }{
 // weeksAhead is how many weeks' partitions are made before they are needed.
 const weeksAhead = 4
 
-// partitionPatience is how long the making of a partition waits for those who
-// use its table.
+// partitionPatience is how long making a partition waits for the lock on its
+// table.
 const partitionPatience = 500 * time.Millisecond
 
 // MakePartitions makes the partitions of this week and of those to come.
@@ -65,11 +65,12 @@ func (s *Store) makePartition(ctx context.Context, table, key string, week time.
 		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&there); err != nil || there {
 			return err
 		}
-		// Nobody may use the table meanwhile. A statement planned before the move
-		// and run after it would look for its rows where they were: one that reads
-		// would miss them, one that changes them would change nothing, and new rows
-		// would be refused. Who reads for long is not worth making all others wait
-		// behind this: it is tried again.
+		// Nobody may use the table meanwhile. A statement planned before the
+		// move and run after it would look for its rows where they were: one
+		// that reads would miss them, one that changes them would change
+		// nothing, and new rows would be refused. It does not wait long for a
+		// slow reader, since all others would wait behind this lock: it is
+		// tried again later.
 		_, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(partitionPatience.Milliseconds()))
 		if err != nil {
 			return err
@@ -77,7 +78,7 @@ func (s *Store) makePartition(ctx context.Context, table, key string, week time.
 		if _, err := tx.Exec(ctx, fmt.Sprintf(`LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE`, table)); err != nil {
 			return err
 		}
-		// The check lets ATTACH trust the rows without reading them.
+		// With this constraint ATTACH need not read the rows.
 		_, err = tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS, CONSTRAINT %[1]s_range CHECK (%[3]s))`, name, table, inRange))
 		if err != nil {
 			return err

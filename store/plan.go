@@ -8,9 +8,9 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// PlanCall decides about an invitation as CreateCall would now, and keeps and
-// wakes nothing: the call, the legs and the wakes that it returns are of no
-// call. The key is not looked at.
+// PlanCall decides an invitation as CreateCall would now, but stores nothing
+// and wakes nobody: the call, legs and wakes that it returns do not exist. It
+// ignores the idempotency key.
 //
 // Errors: ErrNotFound for an unknown app, ErrUnavailable.
 func (s *Store) PlanCall(ctx context.Context, in Invite) (call.Call, []Wake, error) {

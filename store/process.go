@@ -9,9 +9,10 @@ import (
 )
 
 // Run keeps this process alive in the list of processes, takes over the wakes
-// of silent ones, sweeps deadlines, follows the event log for who waits and tells
-// other processes of its own commits, makes partitions ahead, and forgets old
-// idempotency keys and feeds, until ctx ends. What fails is logged and tried again.
+// of silent ones, sweeps deadlines, follows the event log for its watches and
+// feeds, tells other processes of its own commits, makes partitions ahead, and
+// deletes old idempotency keys and feeds, until ctx ends. What fails is logged
+// and tried again.
 func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	every := func(interval time.Duration, what string, do func(context.Context) error) {
@@ -52,8 +53,8 @@ func (s *Store) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// beat renews this process's heartbeat, and enters it anew where others have
-// cleaned it away.
+// beat renews this process's heartbeat, and inserts it again where other
+// processes have deleted it.
 func (s *Store) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.SilentAfter)
 	defer cancel()
@@ -83,16 +84,16 @@ func (s *Store) beaten(at time.Time) {
 	s.beatAt = at
 }
 
-// Alive reports whether this process's heartbeat is fresh enough that no other
-// has taken its wakes over.
+// Alive reports whether this process's heartbeat is so recent that no other
+// process can have taken its wakes over.
 func (s *Store) Alive() bool {
 	s.beatMu.Lock()
 	defer s.beatMu.Unlock()
 	return time.Since(s.beatAt) < s.config.SilentAfter
 }
 
-// clean forgets what nobody asks for any more: idempotency keys past their age,
-// and processes long silent that own no wake.
+// clean deletes expired idempotency keys, and processes that have long been
+// silent and own no wake.
 func (s *Store) clean(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 		SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT 10000))`, idempotencyAge)

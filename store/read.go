@@ -34,13 +34,13 @@ func (s *Store) Call(ctx context.Context, appID string, id uuid.UUID) (call.Call
 	return calls[0], err
 }
 
-// readLegs fills in the legs of calls: legColumns, or what is left of them.
+// readLegs reads the legs of calls, by legColumns or briefLegColumns.
 func (s *Store) readLegs(ctx context.Context, calls []call.Call, columns string) error {
 	_, err := s.readFewLegs(ctx, calls, columns, math.MaxInt)
 	return err
 }
 
-// readFewLegs is readLegs where the calls have so many legs at most; else it
+// readFewLegs is readLegs where the calls have at most that many legs; else it
 // reads none of them.
 func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, columns string, most int) (few bool, err error) {
 	if len(calls) == 0 {
@@ -97,7 +97,7 @@ func (s *Store) LiveCalls(ctx context.Context, appID, deviceID, userID string) (
 	return calls, s.readLegs(ctx, calls, legColumns)
 }
 
-// queueCalls reads calls with their legs, but for the legs' decisions, oldest
+// queueCalls reads calls with their legs, without the legs' decisions, oldest
 // first. ids is a query for their ids; its arguments name their @apps, and @low
 // and @high between which the ids are.
 func queueCalls(b *pgx.Batch, calls *[]call.Call, ids string, args pgx.NamedArgs) {

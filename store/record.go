@@ -10,8 +10,8 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// The JSON shapes in which the store keeps what has no column of its own. They
-// are this package's alone; the API renders its own.
+// The JSON in which the store keeps what has no column of its own. Only this
+// package reads it; the API has its own JSON.
 
 type enterpriseRecord struct {
 	Company    string `json:"company,omitempty"`
@@ -83,20 +83,21 @@ type decisionRecord struct {
 	AliveOutgoing int                                `json:"alive_outgoing"`
 }
 
-// gateRecord is what the gate knew at a confirm or a report, and by which rules
-// it judged.
+// gateRecord is the evidence of the region check at a confirm or a report, and
+// the version of the rules.
 type gateRecord struct {
 	regionRecord
 	Rules string `json:"rules,omitempty"` // "" in rows of the first schema
 }
 
-// Gate is the evidence by which a confirm or a report was let through or not.
+// Gate is the evidence by which the region check admitted or refused a confirm
+// or a report.
 type Gate struct {
 	Region       call.RegionVerdict
 	RulesVersion string // "" where it was not kept
 }
 
-// readGate reads a gate's record; nil where the gate was not asked.
+// readGate decodes a gateRecord; nil where there was no check.
 func readGate(data []byte) (*Gate, error) {
 	if data == nil {
 		return nil, nil
@@ -157,7 +158,7 @@ func (r decisionRecord) decision() call.Decision {
 	return d
 }
 
-// callRecord is a call as an event saw it: what its readers are shown.
+// callRecord is a call as it was at an event, for the event's readers.
 type callRecord struct {
 	ID          uuid.UUID       `json:"id"`
 	Ref         string          `json:"ref,omitempty"`

@@ -14,8 +14,8 @@ import (
 
 // The rows that a step leaves besides the call and its legs.
 
-// storable is a vendor's text as Postgres can keep it: UTF-8 without NUL. What
-// a vendor sends must not keep its outcome from being recorded.
+// storable turns a vendor's text into what Postgres can store: UTF-8 without
+// NUL. Otherwise a strange answer could not be recorded at all.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
@@ -93,9 +93,9 @@ func (w *writes) queueReports(b *pgx.Batch) {
 		column(rows, func(r *reportWrite) *string { return textOrNull(r.region) }))
 }
 
-// queueTokens marks refused tokens, unless the device has registered another
-// one meanwhile, or the same one again after the vendor saw it die, and tells of
-// those that died.
+// queueTokens marks refused tokens and adds an event for each dead one. A token
+// is left alone if the device has registered another one meanwhile, or the same
+// one again after the vendor's time of its death.
 func (w *writes) queueTokens(b *pgx.Batch) {
 	for _, t := range w.deadTokens {
 		b.Queue(`WITH marked AS (
@@ -111,9 +111,9 @@ func (w *writes) queueTokens(b *pgx.Batch) {
 	}
 }
 
-// queueRegions keeps the evidence that device requests brought along.
+// queueRegions stores the evidence of regions that requests of devices brought.
 func (w *writes) queueRegions(b *pgx.Batch) {
-	// In one order for everybody, as for locks.
+	// Sorted, so that transactions lock the rows in one order.
 	slices.SortFunc(w.regions, func(a, b regionWrite) int {
 		return cmp.Or(cmp.Compare(a.appID, b.appID), cmp.Compare(a.deviceID, b.deviceID))
 	})

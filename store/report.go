@@ -18,9 +18,9 @@ type Reported struct {
 	LastSeq int64
 }
 
-// ReportLeg applies a device's reports in order. The first that is refused
-// stops the rest; the ones before it stand, and so does its own verdict: a
-// replay gets it again.
+// ReportLeg applies a device's reports in order. The first one that is refused
+// stops the rest. The ones before it stay applied, and the refusal is stored
+// too, so that a replay gets it again.
 //
 // Errors: ErrNotFound, ErrForeignDevice, and as *ReportError call.ErrEnded,
 // call.ErrAnswered, call.ErrLostRace, call.ErrSeqConflict, call.ErrMedia,
@@ -51,7 +51,7 @@ func (s *Store) ReportLeg(ctx context.Context, p Party, reports []call.Report) (
 	return out.(Reported), nil
 }
 
-// report applies one report, or repeats its first verdict.
+// report applies one report; a replay gets the stored verdict.
 func (u *underLock) report(l *call.Leg, p Party, r call.Report) error {
 	body, err := json.Marshal(recordReport(r))
 	if err != nil {
@@ -83,13 +83,13 @@ func (u *underLock) report(l *call.Leg, p Party, r call.Report) error {
 	return verdict
 }
 
-// refusals names the verdicts that a kept report may carry.
+// refusals maps the stored words to the errors by which a report is refused.
 var refusals = map[string]error{
 	"call_ended": call.ErrEnded, "call_answered": call.ErrAnswered, "lost_race": call.ErrLostRace, "invalid_media": call.ErrMedia,
 	string(call.ReasonRegionNotSupported): call.ErrRegionNot, string(call.ReasonRegionUnknown): call.ErrRegionUnsure,
 }
 
-// Refusals lists the words for why a report was refused, in their order.
+// Refusals lists, sorted, the words for why a report was refused.
 func Refusals() []string { return slices.Sorted(maps.Keys(refusals)) }
 
 func verdictOf(refused string) error { return refusals[refused] }
@@ -103,10 +103,11 @@ func refusalOf(verdict error) (string, error) {
 			return name, nil
 		}
 	}
-	return "", verdict // no verdict on the report, but a fault of ours
+	return "", verdict // not a verdict on the report, but a failure of relay's
 }
 
-// reportRecord is a report in the one form by which a replay is known.
+// reportRecord is a report in the canonical form that is compared to recognize
+// a replay.
 type reportRecord struct {
 	Event        call.ReportEvent  `json:"event"`
 	At           time.Time         `json:"at"`

@@ -24,11 +24,11 @@ const legColumns = `l.app_id, l.call_id, l.id, l.device_id, l.user_id, l.platfor
 	l.wake_process, l.wake_attempt, coalesce(l.wake_channel, ''), l.confirm_due_at, l.handed_over_at, l.confirmed_at, l.ringing_at, l.answered_at,
 	l.no_wake_at, l.escalated_at, l.rewoken_at, l.ended_at, l.alerted_at`
 
-// briefLegColumns leave the decision out, of which no list of calls tells: it is
-// most of a leg's bytes and of the time to read one.
+// briefLegColumns leave out the decision, which no list of calls shows and
+// which is most of a leg's bytes and of the time to read one.
 var briefLegColumns = strings.Replace(legColumns, "l.decision", "NULL", 1)
 
-// legRow is a leg with what only the store knows of it.
+// legRow is a leg with the columns that only the store uses.
 type legRow struct {
 	call.Leg
 	appID        string
@@ -83,7 +83,7 @@ func scanLeg(row pgx.CollectableRow) (legRow, error) {
 	if err != nil {
 		return l, err
 	}
-	if l.WakeChannel == "" && l.wakeProcess != nil { // by a program from before there were second wakes
+	if l.WakeChannel == "" && l.wakeProcess != nil { // written by a version without second wakes
 		l.WakeChannel = l.Channel
 	}
 	if decision == nil {

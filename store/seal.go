@@ -13,8 +13,9 @@ var ErrNoMasterKey = errors.New("no master key is configured")
 // MasterKeyBytes is the length of a master key.
 const MasterKeyBytes = 32
 
-// seal encrypts with AES-256-GCM under the first key. The name of what is
-// sealed is authenticated, so that a row cannot be passed off as another's.
+// seal encrypts with AES-256-GCM under the first key. The names of the app and
+// vendor are authenticated with it, so that a row copied to another app does
+// not decrypt.
 func seal(keys [][]byte, secret []byte, name ...string) ([]byte, error) {
 	if len(keys) == 0 {
 		return nil, ErrNoMasterKey
@@ -26,7 +27,7 @@ func seal(keys [][]byte, secret []byte, name ...string) ([]byte, error) {
 	return aead.Seal(nil, nil, secret, label(name)), nil
 }
 
-// unseal opens what seal made, with whichever key fits.
+// unseal decrypts what seal made, with the first key that fits.
 func unseal(keys [][]byte, sealed []byte, name ...string) ([]byte, error) {
 	if len(keys) == 0 {
 		return nil, ErrNoMasterKey

@@ -17,10 +17,10 @@ const stepTimeout = 10 * time.Second
 type step struct {
 	appID    string
 	callID   uuid.UUID
-	deviceID string                        // whose registration the step needs; "" for none
+	deviceID string                        // the device whose registration the step needs; "" for none
 	notice   bool                          // the step is about a notice
-	seqs     []int64                       // reports of that device which may be there already
-	apply    func(*underLock) (any, error) // an error is a verdict: what the step changed is still saved
+	seqs     []int64                       // reports of that device, to recognize replays
+	apply    func(*underLock) (any, error) // returns an error as a verdict; what the step changed is saved all the same
 }
 
 // underLock is a call while its lock is held.
@@ -37,7 +37,7 @@ type underLock struct {
 	writes  *writes
 	metrics *metrics
 
-	owedBefore             []call.Purpose // what each leg's device was owed
+	owedBefore             []call.Purpose // the notice that each leg's device was due before the steps
 	notices, noticesBefore []noticeRow    // where a step is about one
 }
 
@@ -48,7 +48,7 @@ type reportKey struct {
 
 type keptReport struct{ body, refused string }
 
-// legState is what of a leg a step may change; two of them compare.
+// legState is the part of a leg that a step may change, as a comparable value.
 type legState struct {
 	status                                                       call.LegStatus
 	reason                                                       call.Reason
@@ -84,7 +84,7 @@ func (u *underLock) row(leg uuid.UUID) *legRow {
 	return nil
 }
 
-// change makes a step of a call through the lane.
+// change makes one step of a call, through the lane.
 func (s *Store) change(ctx context.Context, in step) (any, error) {
 	return s.steps.do(ctx, in)
 }
@@ -218,8 +218,8 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 	s.queueNow(b, &load.now)
 }
 
-// span is the smallest and the largest of some ids, by which the partitions
-// that cannot hold them are left out.
+// span returns the smallest and the largest id, so that a query skips the
+// partitions that cannot hold them.
 func span(ids []uuid.UUID) (low, high uuid.UUID) {
 	low, high = ids[0], ids[0]
 	for _, id := range ids[1:] {
@@ -233,7 +233,7 @@ func span(ids []uuid.UUID) (low, high uuid.UUID) {
 	return low, high
 }
 
-// open completes a call that was read, before its steps are made.
+// open completes a loaded call before its steps are made.
 func (u *underLock) open(load *stepLoad, w *writes, m *metrics) {
 	u.now, u.tenant, u.devices, u.writes, u.metrics = load.now, load.tenants[u.call.AppID], load.devices, w, m
 	u.reports = map[reportKey]keptReport{}
@@ -248,8 +248,8 @@ func (u *underLock) open(load *stepLoad, w *writes, m *metrics) {
 	}
 }
 
-// expire ends the call where its time has come, before any other step is made:
-// the deadline is decided by the database's time, not by who sweeps first.
+// expire ends a call whose deadline has passed, before any other step. So the
+// database's time decides, not which process sweeps first.
 func (u *underLock) expire() {
 	deadline := u.call.DeadlineAt
 	if u.call.Expire(u.now) {

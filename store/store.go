@@ -27,11 +27,11 @@ type Config struct {
 	// Each has 32 bytes. Without one, credentials cannot be used.
 	MasterKeys [][]byte
 
-	// OnWakes is handed the wakes that this process owns, after their commit. It
-	// must not block.
+	// OnWakes gets the wakes and notices that this process owns, after their
+	// commit. It must not block.
 	OnWakes func([]Wake)
 
-	// Full says that no more calls can be taken in now; nil means never.
+	// Full reports whether new calls must be refused now; nil means never.
 	Full func() bool
 
 	BatchSize    int // items of one transaction at most; 0 means 256
@@ -80,7 +80,7 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Store is one process's access to the durable state.
+// Store gives one process access to the durable state.
 type Store struct {
 	config  Config
 	pool    *pgxpool.Pool
@@ -101,14 +101,14 @@ type Store struct {
 
 	openFeeds openFeeds
 
-	takeOverMu sync.Mutex // one take-over at a time, or a wake that one has just taken is taken by the next
+	takeOverMu sync.Mutex // one take-over at a time: the next would take again what one has just taken
 
 	beatMu sync.Mutex
 	beatAt time.Time // of the last heartbeat that committed, by this machine's clock
 }
 
-// Open connects to a database with an up-to-date schema and enters this
-// process in its list. Run keeps the process alive there.
+// Open connects to a database with an up-to-date schema and adds this process
+// to the list of processes. Run keeps it alive there.
 func Open(ctx context.Context, config Config) (*Store, error) {
 	config.setDefaults()
 	pc, err := pgxpool.ParseConfig(config.URL)
@@ -119,11 +119,11 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	pc.ConnConfig.ConnectTimeout = 3 * time.Second
 	for name, value := range map[string]string{
 		"application_name": "relay", "timezone": "UTC",
-		"jit":                                 "off", // statements are short: to compile one takes longer than to run it,
-		"max_parallel_workers_per_gather":     "0",   // and so does a second process
+		"jit":                                 "off", // statements are short: compiling one takes longer than running it,
+		"max_parallel_workers_per_gather":     "0",   // and so does starting a parallel worker
 		"lock_timeout":                        fmt.Sprint(config.LockWait.Milliseconds()),
-		"idle_in_transaction_session_timeout": "5000",  // a process that stalls must not hold the feed back
-		"statement_timeout":                   "30000", // nor must a query
+		"idle_in_transaction_session_timeout": "5000",  // a process that stalls must not hold back the event log
+		"statement_timeout":                   "30000", // nor must a long query
 	} {
 		if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
 			pc.ConnConfig.RuntimeParams[name] = value
@@ -147,14 +147,14 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	return s, nil
 }
 
-// enter names this process after the database's time and makes the partitions
-// of now.
+// enter gives this process an id by the database's time and makes the current
+// partitions.
 func (s *Store) enter(ctx context.Context) error {
 	if err := s.clock.read(ctx, s.pool); err != nil {
 		return translate(err)
 	}
 	s.process = newID(s.Now())
-	host, _ := os.Hostname() // a name for people; empty will do
+	host, _ := os.Hostname() // for people to read; may be empty
 	_, err := s.pool.Exec(ctx, `INSERT INTO processes (id, host) VALUES ($1, $2)`, s.process, host)
 	if err != nil {
 		return translate(err)
@@ -163,15 +163,16 @@ func (s *Store) enter(ctx context.Context) error {
 	if err := s.beginTail(ctx); err != nil {
 		return err
 	}
-	// A partition that cannot be made now is missed by nobody: see makePartition.
+	// A partition that cannot be made now is not needed yet: see makePartition.
 	if err := s.MakePartitions(ctx); err != nil {
 		s.log.Warn("partitions not made", "error", err)
 	}
 	return nil
 }
 
-// patience is how long items of a batch wait for locks: those that have waited
-// once, with a batch that failed, are not to hold up their neighbours again.
+// patience is how long a batch waits for locks. An item that is tried alone,
+// after its batch failed, has waited already and gets less time, so that it
+// does not delay the others again.
 func (s *Store) patience(again bool) time.Duration {
 	if again {
 		return min(s.config.LockWait, 100*time.Millisecond)
@@ -193,8 +194,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Close lets what waits be written, hands this process's wakes back and
-// disconnects.
+// Close has the waiting items written, gives up this process's wakes for others
+// to take, and disconnects.
 func (s *Store) Close() {
 	s.begins.stop()
 	s.steps.stop()
@@ -202,18 +203,20 @@ func (s *Store) Close() {
 	s.pickUps.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	// Others need not wait for the silence: an old heartbeat frees the wakes now.
+	// An old heartbeat lets the others take the wakes at once, without waiting
+	// for 2 s of silence.
 	if _, err := s.pool.Exec(ctx, `UPDATE processes SET beat_at = '-infinity' WHERE id = $1`, s.process); err != nil {
 		s.log.Warn("process not signed off", "error", err)
 	}
 	s.pool.Close()
 }
 
-// Now is the database's time, reckoned from when it was last read.
+// Now is the database's time, computed from its last reading and the time
+// since.
 func (s *Store) Now() time.Time { return s.clock.now() }
 
-// ReadNow asks the database for its time. What is compared with times that the
-// database stamped needs it: Now may be behind by the length of a commit.
+// ReadNow asks the database for its time. Use it to compare with times that the
+// database has set: Now may be behind by the duration of a commit.
 //
 // Errors: ErrUnavailable.
 func (s *Store) ReadNow(ctx context.Context) (now time.Time, err error) {
@@ -221,8 +224,8 @@ func (s *Store) ReadNow(ctx context.Context) (now time.Time, err error) {
 	return now.UTC(), translate(err)
 }
 
-// clock follows the database's clock between two readings of it, by this
-// machine's monotonic clock: a wrong or stepped local time does not matter.
+// clock computes the database's time between two readings by this machine's
+// monotonic clock, so a wrong or stepped local time does not matter.
 type clock struct {
 	mu     sync.RWMutex
 	at     time.Time // the database's, when last read
@@ -250,15 +253,15 @@ func (c *clock) read(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// pointPlans has each statement of a transaction planned once, and by its
-// indexes. Its statements all look for rows by their keys: to plan them anew for
-// each batch takes longer than to run them, and a plan that was made while the
-// tables were empty must not read the whole of them when they are full.
+// pointPlans makes Postgres plan each statement of a transaction once, and by
+// indexes. The statements all look rows up by key: planning them for each batch
+// takes longer than running them, and a plan made while the tables were empty
+// must not read whole tables later.
 const pointPlans = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
 	set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
-// readTogether reads by keys, with several statements, what was so at one
-// moment, in one round trip.
+// readTogether runs several statements on one snapshot, in one round trip. They
+// look rows up by key.
 func (s *Store) readTogether(ctx context.Context, read func(*pgx.Batch)) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -273,10 +276,10 @@ func (s *Store) readTogether(ctx context.Context, read func(*pgx.Batch)) error {
 	return translate(conn.SendBatch(ctx, b).Close())
 }
 
-// transact runs one transaction in two round trips: load queues what is read,
-// under locks it takes first; write, called when all of that has been read,
-// queues what is written. Nothing is written where write queues nothing.
-// patience, where it is given, takes the place of Config.LockWait.
+// transact runs one transaction in two round trips: load queues the locks and
+// then the reads; write is called with their results in memory and queues the
+// writes. If it queues none, nothing is written. patience, if not zero,
+// replaces Config.LockWait.
 func (s *Store) transact(ctx context.Context, patience time.Duration, load func(*pgx.Batch), write func(*pgx.Batch) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sweepMost is how many due rows one look takes.
+// sweepMost is how many due rows one sweep handles.
 const sweepMost = 1000
 
-// due is a call, or one leg of it, whose time has come.
+// due is a call whose deadline has passed, or a leg on which something is due.
 type due struct {
 	AppID    string
 	CallID   uuid.UUID
@@ -21,17 +21,18 @@ type due struct {
 	DeviceID string
 }
 
-// SweepDeadlines ends the calls whose time has come, and wakes again or marks
-// the legs that have not confirmed in time; it returns how many it found. The
-// wakes are this process's and go to Config.OnWakes. Any number of processes may
-// sweep: each change is made under its call's lock, and what is done already
-// stays as it is.
+// SweepDeadlines ends the calls whose deadline has passed, and wakes again or
+// marks the legs that have not confirmed in time. It returns how many it found.
+// This process owns the second wakes, which go to Config.OnWakes. Any number of
+// processes may sweep at once: each change is made under its call's lock, and a
+// change that another process made is not repeated.
 func (s *Store) SweepDeadlines(ctx context.Context) (int, error) {
 	return s.sweep(ctx, floorID(s.Now().Add(-longestCall-time.Hour)))
 }
 
-// sweepForgotten ends the calls that no process was there to end within a day
-// of their beginning. It looks into every partition, so it is not done often.
+// sweepForgotten ends calls older than a day, which SweepDeadlines no longer
+// finds, for instance after all processes were down. It reads every partition,
+// so it runs seldom.
 func (s *Store) sweepForgotten(ctx context.Context) error {
 	for {
 		n, err := s.sweep(ctx, uuid.Nil)
@@ -52,7 +53,8 @@ func (s *Store) sweep(ctx context.Context, recent uuid.UUID) (int, error) {
 		ORDER BY confirm_due_at LIMIT $2`, recent, sweepMost)
 	lookErr := eachAtOnce(legs, func(d due) error { return s.lookAgain(ctx, d) })
 	endErr := eachAtOnce(calls, func(d due) error {
-		// The step is to look: a call whose time has come ends before any step.
+		// The step itself does nothing: a call whose deadline has passed ends
+		// before any step.
 		_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, apply: func(*underLock) (any, error) { return nil, nil }})
 		return err
 	})
@@ -73,8 +75,8 @@ func collect[T any](rows pgx.Rows) ([]T, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
 }
 
-// eachAtOnce does something to many things at once, so that their changes share
-// batches, and returns the first error. What fails does not stop the others.
+// eachAtOnce calls do for all things concurrently, so that their changes share
+// batches, and returns the first error. A failure does not stop the others.
 func eachAtOnce[T any](things []T, do func(T) error) error {
 	var g errgroup.Group
 	g.SetLimit(256)

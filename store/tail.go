@@ -15,17 +15,17 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// tail follows the event log for all that waits in this process. It is woken by
-// this process's own commits, by NOTIFY of the others', and by the clock: a
-// NOTIFY carries no truth and may be lost.
+// tail follows the event log for all watches and feeds of this process. It is
+// woken by this process's own commits, by a NOTIFY of other processes, and by a
+// timer. A NOTIFY carries no data and may be lost.
 //
 // It reads each transaction once, as soon as it is visible: those that began
 // after the snapshot of the last look, and those that were still running in it.
-// So nothing that commits late is behind it, and nothing that lasts long in the
-// cluster holds it back.
+// So it misses no transaction that commits late, and no long transaction in the
+// cluster delays it.
 type tail struct {
 	woken     chan struct{} // there may be something new; holds one
-	announced chan struct{} // the others are to be told; holds one
+	announced chan struct{} // other processes should be notified; holds one
 
 	last   snapshot // of the last look
 	at     time.Time
@@ -36,7 +36,7 @@ type tail struct {
 	alone    bool // no other process is alive
 }
 
-// watchKey is what a Watch may be about: a user, or one call.
+// watchKey is the subject of a Watch: the calls of a user, or one call.
 type watchKey struct {
 	appID  string
 	userID string
@@ -55,14 +55,15 @@ func signal(c chan struct{}) {
 	}
 }
 
-// committed wakes the tails, this process's at once.
+// committed is called after a commit: it wakes this process's tail at once, and
+// the others' by NOTIFY.
 func (t *tail) committed() {
 	signal(t.woken)
 	signal(t.announced)
 }
 
-// snapshot is what Postgres says of a moment: every transaction below xmax is
-// over, but for those still running.
+// snapshot is a snapshot of Postgres: every transaction below xmax has ended,
+// except those in running.
 type snapshot struct {
 	xmax    uint64
 	running []uint64
@@ -80,7 +81,7 @@ func (s *Store) follow(ctx context.Context) error {
 			s.log.Warn("the event log cannot be read", "error", err)
 		}
 		t.failed = err != nil
-		// Of what comes in quick succession one look sees much.
+		// Commits in quick succession are read by one look.
 		if !sleep(ctx, lookEvery-time.Since(looked)) {
 			return nil
 		}
@@ -100,17 +101,18 @@ func (s *Store) follow(ctx context.Context) error {
 // lookEvery is the least time between two looks.
 const lookEvery = 5 * time.Millisecond
 
-// lookTimeout bounds a look: a server that was cut off says nothing for minutes.
+// lookTimeout bounds a look: a server behind a broken network would not answer
+// for minutes.
 const lookTimeout = 5 * time.Second
 
-// changed is a call that a transaction changed, and whose it is.
+// changed is a call that a transaction changed, with its app and users.
 type changed struct {
 	appID  string
 	callID uuid.UUID
 	userID string
 }
 
-// look is what one reading of the log found.
+// look is the result of one look at the log.
 type look struct {
 	found []changed
 	snapshot
@@ -119,8 +121,8 @@ type look struct {
 	ended []endedFeed   // feeds that this process must close
 }
 
-// readTail hands out what has changed since the last look. Where nobody waits
-// it only keeps up: whoever comes then reads for himself what was before.
+// readTail hands out what has changed since the last look. While nobody waits
+// it only advances its position: a new watcher reads the earlier state itself.
 func (s *Store) readTail(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -132,7 +134,7 @@ func (s *Store) readTail(ctx context.Context) error {
 	}
 	if idle {
 		if !t.keepUp(now) {
-			signal(t.woken) // somebody came meanwhile
+			signal(t.woken) // a watcher came meanwhile
 		}
 		return nil
 	}
@@ -140,7 +142,7 @@ func (s *Store) readTail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.failed || now.xmax < t.last.xmax { // it may be another server, whose transactions have numbers that this one had
+	if t.failed || now.xmax < t.last.xmax { // it may be another server that reuses transaction ids, for instance after a restore
 		t.resync()
 	}
 	t.last, t.at = now.snapshot, now.at
@@ -152,13 +154,12 @@ func (s *Store) readTail(ctx context.Context) error {
 	return nil
 }
 
-// tailReach is how far before the last look an event may have got its id that
-// is seen now: longer than any transaction of ours lasts.
+// tailReach is how long before the last look a newly visible event may have got
+// its id. It is longer than any transaction of relay lasts.
 const tailReach = time.Minute
 
-// look reads which calls the transactions changed that were not seen before, the
-// snapshot that it saw, and which feeds are to be closed. idle leaves out all but
-// the snapshot.
+// look reads the snapshot, the calls that newly visible transactions changed,
+// and the feeds that must be closed. With idle it reads the snapshot alone.
 func (s *Store) look(ctx context.Context, idle bool) (look, error) {
 	var l look
 	if idle {
@@ -191,7 +192,7 @@ func (s *Store) queueLook(b *pgx.Batch, l *look) {
 		var first *time.Time
 		_, err := pgx.ForEachRow(rows, []any{&l.snapshot, &l.at, &appID, &callID, &userID, &first}, func() error {
 			if callID == nil {
-				return nil // the one row of nothing new
+				return nil // the one row that says there is nothing new
 			}
 			l.found = append(l.found, changed{*appID, *callID, *userID})
 			l.lag = max(l.lag, l.at.Sub(*first))
@@ -237,7 +238,7 @@ func texts(xids []uint64) []string {
 	return out
 }
 
-// beginTail has the tail begin here, before anybody can wait.
+// beginTail sets the tail's first position, before anybody can wait.
 func (s *Store) beginTail(ctx context.Context) error {
 	l, err := s.look(ctx, true)
 	s.tail.last, s.tail.at = l.snapshot, l.at
@@ -251,8 +252,8 @@ func (t *tail) idle() bool {
 	return len(t.watching) == 0
 }
 
-// keepUp passes over what nobody waited for, unless somebody does by now: what
-// he has not read himself may be among it.
+// keepUp advances the tail without reading what changed. It does nothing if
+// somebody waits by now, who may not have read these changes himself.
 func (t *tail) keepUp(l look) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -263,7 +264,7 @@ func (t *tail) keepUp(l look) bool {
 	return true
 }
 
-// wanted is which of the changed calls somebody here waits for.
+// wanted selects the changed calls that somebody in this process waits for.
 func (t *tail) wanted(found []changed) map[uuid.UUID]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -276,8 +277,8 @@ func (t *tail) wanted(found []changed) map[uuid.UUID]string {
 	return wanted
 }
 
-// hand gives calls to those who wait for them. at is a time before which all
-// that was committed has been handed out.
+// hand gives changed calls to their watches. Everything that was committed
+// before at has then been handed out.
 func (t *tail) hand(calls []call.Call, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -292,7 +293,8 @@ func (t *tail) hand(calls []call.Call, at time.Time) {
 	}
 }
 
-// resync has everybody who waits read anew.
+// resync tells every watch that changes may be lost, so that its owner reads
+// the state again.
 func (t *tail) resync() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

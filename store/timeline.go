@@ -17,7 +17,7 @@ import (
 // Entry is one thing that happened to a call. Exactly one of its parts is set.
 type Entry struct {
 	At       time.Time
-	LegID    uuid.UUID // zero for what concerns the whole call
+	LegID    uuid.UUID // zero where it concerns the whole call
 	DeviceID string
 	Decision *call.Decision
 	Attempt  *Attempt
@@ -37,19 +37,19 @@ type NoticeEntry struct {
 	Reason  call.Reason
 }
 
-// ConfirmEntry is a confirm with its answer and, where the gate was asked, its
-// evidence.
+// ConfirmEntry is a confirm with its answer and, where the region was checked,
+// the evidence.
 type ConfirmEntry struct {
 	call.Confirmation
 	call.Answer
 	Gate *Gate
 }
 
-// ReportEntry is a report with its verdict and, where the gate was asked, its
-// evidence.
+// ReportEntry is a report with its verdict and, where the region was checked,
+// the evidence.
 type ReportEntry struct {
 	call.Report
-	Refused string // the verdict's code, "" where it was taken
+	Refused string // the verdict's code; "" where it was accepted
 	Gate    *Gate
 }
 
@@ -85,7 +85,7 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 	return c, t.entries, nil
 }
 
-// rank orders what happened at the same moment: a step follows its cause.
+// rank orders entries with the same time: a cause comes before its step.
 func (e *Entry) rank() int {
 	switch {
 	case e.Event != nil && e.Event.Type == call.EventCallCreated:

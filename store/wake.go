@@ -12,8 +12,8 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Wake is the waking of one leg, or a notice to its device, owned by this process
-// until it is finished.
+// Wake is a push to be sent: the wake of one leg, or a notice to its device.
+// This process owns it until it is finished.
 type Wake struct {
 	Purpose     call.Purpose
 	AppID       string
@@ -26,11 +26,11 @@ type Wake struct {
 	BundleID    string
 	Environment string
 	Locale      string
-	Number      int              // of the next attempt, from 1; fences its outcome
-	Payload     call.WakePayload // but for its Token and SentAt
-	RingEnd     time.Time        // by this machine's clock, reckoned from the database's; of a notice, when it is given up
+	Number      int              // of the next attempt, from 1; an outcome with another number is stale
+	Payload     call.WakePayload // complete except Token and SentAt
+	RingEnd     time.Time        // by this machine's clock, computed from the database's; of a notice, when it is given up
 	KeepFor     time.Duration    // how long the vendor may keep a VoIP push; see call.Policy
-	Text        string           // of a missed call's notice, where the app has words of its own
+	Text        string           // the text of a missed call's notice, where the app has its own
 }
 
 // newWake makes the wake of a leg. ringEnd is the end of the ring by this
@@ -45,7 +45,7 @@ func newWake(c *call.Call, l *call.Leg, d call.Device, p call.Policy, number int
 			VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, ExpiresAt: c.ExpiresAt, Enterprise: l.Enterprise,
 		},
 	}
-	if !w.Channel.VoIP() { // the system does not know a call that an alert tells of, so the app cannot show it there
+	if !w.Channel.VoIP() { // the app cannot show a call by the system's call screen that only an alert brought
 		w.Payload.Presentation = call.Alert
 	}
 	if p.Payload == call.PayloadFull {
@@ -55,7 +55,7 @@ func newWake(c *call.Call, l *call.Leg, d call.Device, p call.Policy, number int
 	return w
 }
 
-// Attempt is one request to a vendor and what came of it.
+// Attempt is one request to a vendor and its outcome.
 type Attempt struct {
 	ID         uuid.UUID // the vendor's message id
 	Purpose    call.Purpose
@@ -72,7 +72,7 @@ type Attempt struct {
 	RequestID  string
 }
 
-// Next is what becomes of a wake after an attempt.
+// Next says what happens to a wake after an attempt.
 type Next string
 
 const (
@@ -81,8 +81,8 @@ const (
 	WakeAgain    Next = "again"    // another attempt follows
 )
 
-// Outcome is an attempt with what follows from it. A wake that was given up
-// without asking the vendor has no Attempt.
+// Outcome is an attempt and what follows from it. It has no Attempt where the
+// wake was given up without a request.
 type Outcome struct {
 	Attempt    *Attempt
 	Next       Next
@@ -94,9 +94,9 @@ type Outcome struct {
 // NewAttemptID makes the id of an attempt about to be made.
 func (s *Store) NewAttemptID() uuid.UUID { return newID(s.Now()) }
 
-// FinishAttempt records what an attempt came to. more says whether the wake is
-// still wanted and still this process's; only then may another attempt follow.
-// The attempt goes on record in any case.
+// FinishAttempt records the outcome of an attempt. more reports whether the
+// wake is still needed and still owned by this process; only then may another
+// attempt follow. The attempt is recorded in any case.
 //
 // Errors: ErrBusy, ErrUnavailable; ErrNotFound where the call is gone.
 func (s *Store) FinishAttempt(ctx context.Context, w Wake, o Outcome) (more bool, err error) {
@@ -148,8 +148,8 @@ func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
 	return false
 }
 
-// waits reports whether a leg may have a wake under way: its first one, or a
-// second one while its app has not confirmed.
+// waits reports whether a leg may have a wake under way: the first one, or a
+// second one because its app has not confirmed.
 func waits(l *call.Leg) bool { return l.Status == call.LegWaking || l.Status == call.LegHandedOver }
 
 // markToken marks a token that was refused for good.
@@ -159,8 +159,8 @@ func (u *underLock) markToken(w Wake, o Outcome) {
 	}
 }
 
-// WakeWanted reports whether a wake is still this process's to send: its leg
-// waits for it, and no other process has taken it over. So of a notice.
+// WakeWanted reports whether this process should still send a wake or notice:
+// it is still needed, and no other process has taken it over.
 func (s *Store) WakeWanted(ctx context.Context, w Wake) (wanted bool, err error) {
 	if _, notice := w.notice(); notice {
 		return s.noticeWanted(ctx, w)
@@ -171,11 +171,11 @@ func (s *Store) WakeWanted(ctx context.Context, w Wake) (wanted bool, err error)
 	return wanted, translate(err)
 }
 
-// Release takes a wake out of this process's hands without an outcome. Where
-// it is still wanted, the next look for orphans finds it.
+// Release gives up a wake without an outcome. If it is still needed, the next
+// take-over finds it.
 func (s *Store) Release(w Wake) { s.disown([]Wake{w}) }
 
-// own and disown keep the list of wakes that this process has in hand.
+// own and disown keep the list of wakes that this process is sending.
 func (s *Store) own(wakes []Wake) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,14 +207,14 @@ func (s *Store) inHand(leg uuid.UUID) bool {
 	return ok
 }
 
-// hand lists the legs whose wakes this process has in hand.
+// hand lists the legs whose wakes this process is sending.
 func (s *Store) hand() []uuid.UUID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.AppendSeq(make([]uuid.UUID, 0, len(s.inFlight)), maps.Keys(s.inFlight))
 }
 
-// unusable says why nothing can be sent to a token any more; "" where it can.
+// unusable says why nothing can be sent to a token; "" where something can.
 func unusable(t call.Token) call.Reason {
 	switch {
 	case t.Value == "":
@@ -227,8 +227,8 @@ func unusable(t call.Token) call.Reason {
 	return ""
 }
 
-// orphan is a wake whose owner fell silent, or that this process owns by a
-// commit whose answer was lost.
+// orphan is a wake that nobody sends: its owner fell silent, or this process
+// owns it without knowing, because the answer to the commit was lost.
 type orphan struct {
 	AppID    string
 	CallID   uuid.UUID
@@ -237,9 +237,9 @@ type orphan struct {
 	Owner    uuid.UUID
 }
 
-// TakeOver takes the wakes and the notices of processes that fell silent, and
-// returns how many it took. They go to Config.OnWakes. Two processes that try at
-// once get each of them once: it is taken under its call's lock.
+// TakeOver takes over the wakes and notices of processes that fell silent,
+// hands them to Config.OnWakes, and returns how many there were. Each is taken
+// under its call's lock, so of two processes that try at once only one gets it.
 func (s *Store) TakeOver(ctx context.Context) (int, error) {
 	s.takeOverMu.Lock()
 	defer s.takeOverMu.Unlock()
@@ -249,8 +249,8 @@ func (s *Store) TakeOver(ctx context.Context) (int, error) {
 }
 
 func (s *Store) takeWakes(ctx context.Context) (int, error) {
-	// What this process has in hand is left out there, or a thousand of its own
-	// would hide the orphans.
+	// The wakes that this process is sending are excluded in the query: with
+	// its limit, a thousand of them would hide the orphans.
 	rows, err := s.pool.Query(ctx, `
 		SELECT l.app_id, l.call_id, l.id AS leg_id, l.device_id, l.wake_process AS owner
 		FROM legs l LEFT JOIN processes p ON p.id = l.wake_process
@@ -283,11 +283,11 @@ func (s *Store) takeWakes(ctx context.Context) (int, error) {
 	return taken, err
 }
 
-// abandoned is what is said of an attempt that nobody knows the answer of.
+// abandoned is the outcome of an attempt whose answer is not known.
 const abandoned = "its process stopped or fell silent before an outcome was recorded; the vendor may have the message"
 
-// takeOver makes this process the owner of an orphan and puts the lost attempt
-// on record. It returns nil where nothing is left to be sent.
+// takeOver makes this process the owner of an orphan and records the lost
+// attempt. It returns nil where nothing is left to be sent.
 func (u *underLock) takeOver(s *Store, o orphan) *Wake {
 	l, row := u.call.Leg(o.LegID), u.row(o.LegID)
 	if l == nil || row.wakeProcess == nil || *row.wakeProcess != o.Owner || o.Owner == s.process && s.inHand(o.LegID) {

@@ -9,9 +9,9 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Watch is told of changes of the calls that it is about. Whoever has one first
-// reads the present state, and then takes what comes: nothing that is committed
-// after Watch… returned is missed.
+// Watch receives the changes of a call, or of a user's calls. Its owner makes
+// the Watch first, then reads the present state, then takes the changes: it
+// misses nothing that is committed after the Watch was made.
 type Watch struct {
 	tail *tail
 	key  watchKey
@@ -25,12 +25,12 @@ type Watch struct {
 	ended   string
 }
 
-// Changes is what a Watch was told of since it was asked last.
+// Changes is what a Watch received since the last Take.
 type Changes struct {
 	Calls []call.Call // as they are now, the first changed first
-	At    time.Time   // the database's; what was committed before it has been told
-	Lost  bool        // something may have been missed: read the state anew
-	Ended string      // of a feed: why it must end; "" while it need not
+	At    time.Time   // the database's time; everything that was committed before it has been received
+	Lost  bool        // something may have been missed: read the state again
+	Ended string      // why a feed must end; "" while it need not
 }
 
 // WatchCall watches one call.
@@ -59,10 +59,10 @@ func (w *Watch) Close() {
 	}
 }
 
-// Woken is readable when there are changes to take.
+// Woken is a channel that is readable when there are changes to take.
 func (w *Watch) Woken() <-chan struct{} { return w.woken }
 
-// Take takes the changes that have come.
+// Take returns the changes that have come and forgets them.
 func (w *Watch) Take() Changes {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// writes gathers the rows of one batch; queue sends them as multi-row
+// writes collects the rows of one batch; queue queues them as multi-row
 // statements.
 type writes struct {
 	process    uuid.UUID
@@ -25,17 +25,17 @@ type writes struct {
 	reports    []reportWrite
 	deadTokens []tokenWrite
 	regions    []regionWrite
-	wakes      []Wake // that begin with the commit, besides those of new calls
+	wakes      []Wake // second wakes that begin with the commit
 	notices    []noticeWrite
-	observed   []func() // what the metrics are told once it is committed
+	observed   []func() // what the metrics count once it is committed
 
-	noticeChanges []noticeWrite // of notices that were there before
+	noticeChanges []noticeWrite // changes of existing notices
 }
 
-// observe keeps an observation until the batch is committed.
+// observe keeps a metric's observation until the batch is committed.
 func (w *writes) observe(f func()) { w.observed = append(w.observed, f) }
 
-// committed lets the metrics have what the batch observed.
+// committed gives the batch's observations to the metrics.
 func (w *writes) committed() {
 	for _, f := range w.observed {
 		f()
@@ -107,7 +107,7 @@ type tokenWrite struct {
 	name            call.TokenName
 	token           string
 	state           call.TokenState
-	since           time.Time // when the vendor saw it die; zero where it did not say
+	since           time.Time // the vendor's time of its death; zero where it gave none
 	at              time.Time
 }
 
@@ -137,8 +137,8 @@ func (w *writes) begin(c *call.Call, now time.Time) {
 	w.note(c, now)
 }
 
-// note adds the events that a call's last step noted, each with the whole call
-// as that step left it.
+// note adds the events of a call's last step, each with the whole call as that
+// step left it.
 func (w *writes) note(c *call.Call, now time.Time) {
 	events := c.TakeEvents()
 	if len(events) == 0 {
@@ -150,7 +150,7 @@ func (w *writes) note(c *call.Call, now time.Time) {
 	}
 }
 
-// queue sends what was gathered.
+// queue queues all that was collected.
 func (w *writes) queue(b *pgx.Batch) {
 	w.queueNewCalls(b)
 	w.queueNewLegs(b)
