@@ -7,8 +7,8 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// again tells of the second wakes of a leg whose app did not confirm, and what
-// came of them; zero where none began.
+// again words the second wakes of a leg whose app did not confirm, and their
+// outcome; zero where there were none.
 func (n *narrator) again(l *call.Leg) (said call.Text) {
 	after := func(at time.Time) int { return int(at.Sub(l.HandedOverAt).Seconds()) }
 	if !l.EscalatedAt.IsZero() {
@@ -31,7 +31,7 @@ func (n *narrator) escalated(l *call.Leg) (channel call.Channel, last *store.Att
 		}
 	}
 	for _, c := range l.Platform.Channels() {
-		if last == nil && c != l.Channel { // as each platform has two
+		if last == nil && c != l.Channel { // each platform has two channels
 			channel = c
 		}
 	}
@@ -49,7 +49,8 @@ func (n *narrator) rewoken(l *call.Leg) (last *store.Attempt) {
 	return last
 }
 
-// cameTo ends a sentence with what an attempt came to, where one is on record.
+// cameTo ends a sentence with the outcome of an attempt, where one is on
+// record.
 func cameTo(said call.Text, last *store.Attempt) call.Text {
 	if last == nil {
 		return call.Say("%s.", "%s。").With(said)

@@ -36,8 +36,8 @@ type Leg struct {
 	LegID    uuid.UUID // of a wake's token; zero for a device JWT
 }
 
-// backend adapts a handler for VoIP backends. types are what it answers with
-// where that is not JSON.
+// backend adapts a handler for VoIP backends. types are its media types; none
+// means JSON.
 func (s *server) backend(h func(http.ResponseWriter, *http.Request, Backend) error, types ...string) http.HandlerFunc {
 	return s.open(func(w http.ResponseWriter, r *http.Request) error {
 		k, err := s.key(r, store.BackendKey)
@@ -74,9 +74,9 @@ func (s *server) device(h func(http.ResponseWriter, *http.Request, Device) error
 	}, types...)
 }
 
-// registrant adapts the handler by which an install registers itself. Whose the
-// install is, is not asked here: a newer JWT may take it over after a change of
-// accounts, which only the registration can decide.
+// registrant adapts the handler by which an install registers itself. It does
+// not check who owns the install: after a change of accounts a newer JWT may
+// take it over, which only the registration can decide.
 func (s *server) registrant(h func(http.ResponseWriter, *http.Request, Device) error) http.HandlerFunc {
 	return s.open(func(w http.ResponseWriter, r *http.Request) error {
 		claims, err := s.signedClaims(r)
@@ -113,10 +113,11 @@ func (s *server) leg(h func(http.ResponseWriter, *http.Request, Leg) error) http
 	})
 }
 
-// open adapts a handler that needs no principal: what it returns becomes a
-// problem, and what it is asked for must be something that it has: JSON, where no
-// types are named. JSON comes within Config.AnswerWithin: a database that takes
-// connections and says nothing would hold everybody up for good.
+// open adapts a handler that needs no principal. An error that the handler
+// returns becomes a problem. The request's Accept header must allow one of
+// types, or JSON where there are none. A JSON answer must come within
+// Config.AnswerWithin; otherwise a database that accepts connections and never
+// answers would block every request.
 func (s *server) open(h func(http.ResponseWriter, *http.Request) error, types ...string) http.HandlerFunc {
 	stream := len(types) > 0
 	if !stream {
@@ -158,7 +159,8 @@ func (s *server) deviceClaims(r *http.Request) (claims, error) {
 	return c, nil
 }
 
-// signedClaims authenticates a device JWT by its signature and age alone.
+// signedClaims authenticates a device JWT by its signature and age, without
+// asking the database.
 func (s *server) signedClaims(r *http.Request) (claims, error) {
 	text, err := bearer(r)
 	if err != nil {
@@ -184,8 +186,8 @@ func bearer(r *http.Request) (string, error) {
 // works on for so long.
 const keyCacheFor = 5 * time.Second
 
-// keyCache keeps the keys that were good a moment ago, so that a busy backend
-// does not cost a query a request.
+// keyCache keeps the keys that were valid a moment ago, so that not every
+// request of a busy backend needs a query.
 type keyCache struct {
 	mu   sync.Mutex
 	keys map[string]cachedKey

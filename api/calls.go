@@ -171,8 +171,7 @@ func (s *server) endCall(w http.ResponseWriter, r *http.Request, p Backend) erro
 	return finish(w, r, p, s.Store.EndCall)
 }
 
-// finish ends a call in one of the ways that a backend may, and answers with
-// the call as it ended.
+// finish ends a call by cancel or end, and answers with the call as it ended.
 func finish(w http.ResponseWriter, r *http.Request, p Backend, how func(context.Context, string, uuid.UUID) (call.Call, error)) error {
 	id, err := pathID(r)
 	if err != nil {

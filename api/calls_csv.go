@@ -12,14 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// tableColumn is one thing that is told of a call.
+// tableColumn is one column of the CSV export.
 type tableColumn struct {
 	name string
 	of   func(*callJSON) string
 }
 
-// tableColumns are the columns of a call in CSV, in order. They are what people
-// look for in a table; all the rest has the other format.
+// tableColumns are the columns of the CSV export, in order: what people look
+// for in a table. NDJSON has everything.
 var tableColumns = []tableColumn{
 	{"id", func(c *callJSON) string { return c.ID.String() }},
 	{"app_id", func(c *callJSON) string { return c.AppID }}, // for operators
@@ -77,9 +77,9 @@ func beginTable(w io.Writer, o exportOptions) (func(callJSON) error, error) {
 	}, write()
 }
 
-// legsCell tells the legs in one cell: device_id:status:channel:reason of each,
-// with a space between two. A device's id is percent-encoded, so that it has
-// neither colon nor space.
+// legsCell writes the legs into one cell: device_id:status:channel:reason of
+// each, with a space between two. A device's id is percent-encoded, so that it
+// has neither colon nor space.
 func legsCell(legs []legJSON) string {
 	var b strings.Builder
 	for i, l := range legs {
@@ -106,14 +106,14 @@ func orEmpty[T ~string](s *T) string {
 // formula, the full-width forms included.
 const formulaStarts = "-=+@＝＋－＠"
 
-// innerFormula is one where a cell may be split: where lists are separated by
-// semicolons (in much of Europe), a spreadsheet splits a row there and at line
-// breaks, whatever our quotes say.
+// innerFormula finds a formula after a place where a cell may be split: in
+// regions whose lists are separated by semicolons (much of Europe), a
+// spreadsheet splits a row there and at line breaks, in spite of quotes.
 var innerFormula = regexp.MustCompile(`([;\t\r\n][\pZ\pC]*)([` + formulaStarts + `])`)
 
 // defuse makes a text that a user chose harmless as a cell (CSV injection, by
 // OWASP): an apostrophe before what would begin a formula makes it text. Blanks
-// before it do not count, since some drop them.
+// before it are skipped, since some spreadsheets drop them.
 func defuse(s string) string {
 	if s == "" {
 		return s

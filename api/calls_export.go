@@ -12,7 +12,7 @@ import (
 
 // exportFormat is a way to write the history.
 type exportFormat struct {
-	name        string // as the parameter format has it, and the file's extension
+	name        string // the value of the parameter format, and the file's extension
 	mediaType   string // as Accept names it
 	contentType string
 	// begin writes what stands before the calls, and returns what writes a call.
@@ -25,7 +25,7 @@ type exportOptions struct {
 	bom   bool // a table begins with a byte order mark
 }
 
-// exportFormats lists the formats, the one that is meant where none is named first.
+// exportFormats lists the formats, the default first.
 var exportFormats = []exportFormat{
 	{"ndjson", "application/x-ndjson", "application/x-ndjson", beginLines},
 	{"csv", "text/csv", "text/csv; charset=utf-8; header=present", beginTable},
@@ -66,8 +66,8 @@ func (s *server) adminExportCalls(w http.ResponseWriter, r *http.Request, _ Admi
 	return s.export(w, r, q, q.filter(q.text("app_id")), true)
 }
 
-// export streams the calls that a filter chooses, page by page: no more than one
-// is in memory, and no connection to the database waits for the client.
+// export streams the calls that a filter selects, page by page: one page is in
+// memory, and no database connection is held while the client reads.
 func (s *server) export(w http.ResponseWriter, r *http.Request, q *query, f store.Filter, admin bool) error {
 	options := exportOptions{admin: admin, bom: q.flag("bom", true)}
 	format, err := q.exportFormat(r)
@@ -106,7 +106,7 @@ func (s *server) export(w http.ResponseWriter, r *http.Request, q *query, f stor
 		requestOf(r.Context()).calls += len(calls)
 		page.Reset()
 	}
-	return out.send(page.Bytes()) // of no calls, what stands before them
+	return out.send(page.Bytes()) // without any call, write what comes before them
 }
 
 // beginLines writes a line of JSON for each call, as the list has it.

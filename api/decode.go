@@ -41,7 +41,7 @@ func decode(body []byte) (*fields, error) {
 	return f, nil
 }
 
-// done refuses what nobody asked for and returns all that was wrong.
+// done refuses unknown fields and returns all errors.
 func (f *fields) done() error {
 	f.unknown()
 	if len(*f.wrong) > 0 {
@@ -132,7 +132,7 @@ func optional[T ~string](f *fields, name string, set []T) T {
 	return choice(f, name, set, "")
 }
 
-// choices reads an array of a closed set, none of it twice. It may be absent.
+// choices reads an array of distinct values of a closed set. It may be absent.
 func choices[T ~string](f *fields, name string, set []T) (chosen []T) {
 	raw, ok := f.take(name)
 	if !ok {
@@ -233,8 +233,8 @@ func (f *fields) moment(name string) time.Time {
 	return t
 }
 
-// rfc3339 is the form of a time. time.Parse takes a comma for the point and an
-// hour of one digit as well.
+// rfc3339 is the form of a time. time.Parse alone would also accept a comma as
+// the decimal point and an hour of one digit.
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
 func parseMoment(s string) (time.Time, bool) {

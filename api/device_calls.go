@@ -112,7 +112,7 @@ func decodeConfirm(body []byte) (call.Confirmation, error) {
 	return in, f.done()
 }
 
-// mostReports is how many reports one request may bring.
+// mostReports is the most reports of one request.
 const mostReports = 100
 
 // reportCall is POST /v1/device/calls/{call_id}/reports.

@@ -64,8 +64,8 @@ func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) 
 	return write(w, http.StatusOK, out)
 }
 
-// registration reads what a device is, and which calls it says it has: nil where
-// it does not say.
+// registration decodes a registration, and the list of calls that the device
+// still has: nil where it does not say.
 func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend bool) (store.Registration, []uuid.UUID, error) {
 	body, err := bodyOf(w, r)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend 
 	return decodeRegistration(body, byBackend)
 }
 
-// mostLive is how many calls a device may say it has.
+// mostLive is the most entries of live_calls.
 const mostLive = 100
 
 func decodeRegistration(body []byte, byBackend bool) (store.Registration, []uuid.UUID, error) {
@@ -133,7 +133,7 @@ func decodeTokens(f *fields) map[call.TokenName]string {
 	return tokens
 }
 
-// regionFields maps the fields of region to what they are evidence of, and how
+// regionFields maps the fields of region to their sources of evidence, and how
 // each is read.
 var regionFields = []struct {
 	name   string
@@ -148,8 +148,9 @@ var regionFields = []struct {
 	{"network_mcc", call.FromNetwork, call.CountryOfMCC, "a mobile country code of three digits"},
 }
 
-// decodeRegion reads the evidence of a region; null removes a piece. What a
-// backend says of the country decides, what a device says is one signal.
+// decodeRegion reads the evidence of a region; null removes an entry. A country
+// that the backend gives decides; one that the device gives is a signal like
+// others.
 func decodeRegion(f *fields, byBackend bool) map[call.EvidenceSource]string {
 	region := map[call.EvidenceSource]string{}
 	given := f.object("region", false)
@@ -271,7 +272,8 @@ func (s *server) createDeviceToken(w http.ResponseWriter, r *http.Request, p Bac
 	if err := f.done(); err != nil {
 		return err
 	}
-	// A log-out a moment ago must not be later than this.
+	// By the database's present time, so that the token is newer than a log-out
+	// a moment ago.
 	now, err := s.Store.ReadNow(r.Context())
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// dndJSON is when a user is not to be disturbed.
+// dndJSON is a user's do-not-disturb setting.
 type dndJSON struct {
 	UserID    string       `json:"user_id"`
 	Windows   []windowJSON `json:"windows"`
@@ -41,7 +41,7 @@ func renderDND(user string, d store.DND) dndJSON {
 	return out
 }
 
-// clock is minutes after midnight as a clock shows them.
+// clock formats minutes after midnight as a time of day.
 func clock(minutes int) string { return fmt.Sprintf("%02d:%02d", minutes/60, minutes%60) }
 
 // putDND is PUT /v1/users/{user_id}/dnd: a user is not to be disturbed.
@@ -138,8 +138,8 @@ func decodeWindows(f *fields) (windows []call.Window) {
 
 var clockTime = regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d$`)
 
-// clock reads what a clock shows as minutes after midnight; -1 where it is
-// wrong. The end of something may be 24:00.
+// clock reads a time of day as minutes after midnight; -1 where it is wrong. An
+// end may be 24:00.
 func (f *fields) clock(name string, end bool) int {
 	s := f.text(name, 1, 64)
 	switch {
@@ -170,8 +170,8 @@ func (f *fields) zone(name string) *time.Location {
 }
 
 // iana reports whether a time zone that this machine knows is known by that
-// name everywhere. Some names are of this machine alone, others of copies of the
-// database beside it, and others are paths to a name.
+// name everywhere. Some names exist on this machine alone, some name another
+// copy of the database, and some are paths.
 func iana(name string) bool {
 	return path.Clean(name) == name && !slices.Contains([]string{"Local", "localtime", "posixrules", "Factory"}, name) && !strings.HasPrefix(name, "posix/") && !strings.HasPrefix(name, "right/")
 }

@@ -5,12 +5,13 @@
 //	                                    │                            │
 //	                                    └────── error ───────────────┴─► problem+json
 //
-// Three principals ask: a backend (an API key), a device (a device JWT, or for
-// one leg the wake's own token) and an admin (an admin key). A handler gets its
-// principal as an argument, so one that needs a backend cannot be registered
-// without. Nobody sees another app's rows: they are not found.
+// There are three kinds of principal: a backend (with an API key), a device (with
+// a device JWT, or for one leg with the token of the wake) and an admin (with an
+// admin key). A handler gets its principal as an argument, so a handler that needs
+// a backend cannot be registered without the check. The rows of another app are
+// answered with 404.
 //
-// It promises that bad input never gives a 5xx, that a 2xx is given only after
-// the commit, that every error is one of Codes, and that an answer which came to
-// its end is whole: a stream that fails on the way is cut off.
+// The package promises that bad input never causes a 5xx, that a 2xx is sent only
+// after the commit, that every error has one of Codes, and that a client can tell
+// a complete answer from a broken one: a stream that fails is cut off.
 package api

@@ -13,7 +13,7 @@ import (
 	swaggerui "github.com/swaggest/swgui/v5/static"
 )
 
-// docsPage is what is ours of the documentation's page; the rest is Swagger UI.
+// docsPage is our part of the documentation's page; the rest is Swagger UI.
 //
 //go:embed docs
 var docsPage embed.FS
@@ -33,12 +33,13 @@ var docsFiles = map[string]struct {
 	"favicon-32x32.png":    {swaggerui.FS, "favicon-32x32.png", "image/png"},
 }
 
-// docsPolicy lets the page load from where it came from and from nowhere else.
-// Its images may be inline: the icons in Swagger UI's style sheet are.
+// docsPolicy lets the page load only from its own origin. Images may be inline,
+// as the icons in Swagger UI's style sheet are.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// redirectDocs is GET /docs: the page's own links need the slash.
+// redirectDocs is GET /docs. The relative links of the page need the slash at
+// the end.
 func (s *server) redirectDocs(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Location", "docs/") // relative: a proxy may serve us under a path of its own
 	w.WriteHeader(http.StatusPermanentRedirect)

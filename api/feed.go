@@ -17,7 +17,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// feedTypes are what a device's calls come as.
+// feedTypes are the media types of a device's calls.
 var feedTypes = []string{"application/json", eventStream}
 
 const eventStream = "text/event-stream"
@@ -35,7 +35,7 @@ func (s *server) listDeviceCalls(w http.ResponseWriter, r *http.Request, p Devic
 	}
 	asStream := asksFor(r, eventStream)
 	if last := r.Header.Get("Last-Event-ID"); asStream && last != "" {
-		after = last // what a client that reconnects knows is newer than its URL
+		after = last // a client that reconnects sends a newer cursor here than in its URL
 	}
 	f := &feed{server: s, p: p, told: map[uuid.UUID]toldCall{}}
 	if after != "" {
@@ -57,33 +57,34 @@ func (s *server) listDeviceCalls(w http.ResponseWriter, r *http.Request, p Devic
 	return f.page(w, news)
 }
 
-// feed tells one device of its calls.
+// feed sends one device its calls and their changes.
 type feed struct {
 	server *server
 	p      Device
 	told   map[uuid.UUID]toldCall
-	fresh  bool      // a stream that nothing was told on: see store.FeedQuestion.Lately
-	at     time.Time // what was committed a good while before it has been told; see feedReach
+	fresh  bool      // a stream that has sent nothing yet: see store.FeedQuestion.Lately
+	at     time.Time // everything committed more than feedReach before it has been sent
 }
 
-// toldCall is what a device was told of a call.
+// toldCall is what the device was last sent about a call.
 type toldCall struct {
 	hash  uint32    // of the words
-	seq   int       // of the call as it was; 0 where only the cursor knows
-	ended time.Time // when the leg did, where the device is to stop
+	seq   int       // the call's state when it was sent; 0 where only the cursor knows
+	ended time.Time // when the leg ended, where the device was told to stop
 }
 
-// feedReach is how long before a reading a call may have got its id that the
-// reading did not see: longer than a transaction takes to commit.
+// feedReach is how long before a reading a call that the reading could not see
+// yet may have got its id: longer than a transaction takes to commit.
 const feedReach = 15 * time.Second
 
-// feedItem is one thing to tell, and the cursor after it.
+// feedItem is one item to send, and the cursor after it.
 type feedItem struct {
 	body   json.RawMessage
 	cursor string
 }
 
-// read finds out from the present state what the device has not been told.
+// read compares the present state with what the device was sent, and returns
+// the difference.
 func (f *feed) read(ctx context.Context) ([]feedItem, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.server.AnswerWithin, errSilence)
 	defer cancel()
@@ -107,16 +108,16 @@ func (f *feed) read(ctx context.Context) ([]feedItem, error) {
 		there[c.ID] = true
 	}
 	for id := range f.told {
-		if !there[id] { // too old, or no longer the user's to see
+		if !there[id] { // too old, or no longer visible to the user
 			delete(f.told, id)
 		}
 	}
 	return f.news(calls, now)
 }
 
-// news is what of some calls the device has not been told. at is when they were
-// read: the last item's cursor is the first to know of it, so that one who
-// stops in the middle is told the rest.
+// news returns the changes of some calls that the device was not sent yet. at
+// is when the calls were read. Only the cursor of the last item carries it, so
+// that a client that stops in the middle gets the rest later.
 func (f *feed) news(calls []call.Call, at time.Time) ([]feedItem, error) {
 	var items []feedItem
 	for _, c := range calls {
@@ -134,7 +135,7 @@ func (f *feed) news(calls []call.Call, at time.Time) ([]feedItem, error) {
 			return nil, err
 		}
 		now := toldCall{hashOf(body), c.Seq, l.EndedAt}
-		if answer.Verdict == call.VerdictStop { // once, whatever becomes of the call
+		if answer.Verdict == call.VerdictStop { // sent once, whatever happens to the call later
 			now.hash = hashOf([]byte(*answer.Reason))
 		}
 		f.told[c.ID] = now
@@ -170,8 +171,8 @@ func (f *feed) page(w http.ResponseWriter, news []feedItem) error {
 	return write(w, http.StatusOK, out)
 }
 
-// follow is the feed while it is open: tell gets what is new, and says whether
-// to go on. It returns why relay ends the feed, or "".
+// follow runs the feed while it is open: it calls tell with new items until
+// tell returns false. It returns why relay ends the feed, or "".
 func (f *feed) follow(ctx context.Context, open *store.Feed, heartbeat <-chan time.Time, tell func([]feedItem) (bool, error)) (ended string, err error) {
 	news, err := f.read(ctx)
 	for {
@@ -208,7 +209,7 @@ func (f *feed) await(ctx context.Context, open *store.Feed, heartbeat <-chan tim
 			default:
 				news, err = f.news(changes.Calls, changes.At)
 			}
-			if len(news) > 0 || err != nil { // else it concerns other devices
+			if len(news) > 0 || err != nil { // otherwise the change concerns other devices
 				return news, "", err
 			}
 		}
@@ -221,14 +222,14 @@ const FeedDraining = "draining"
 // FeedEnds lists why relay ends feeds.
 var FeedEnds = []string{store.FeedReplaced, store.FeedLoggedOut, FeedDraining}
 
-// longPoll answers when something is new, or after the wait.
+// longPoll answers as soon as something is new, or after the wait.
 func (f *feed) longPoll(w http.ResponseWriter, r *http.Request, wait time.Duration) error {
 	open, err := f.open(r.Context())
 	if err != nil {
 		return err
 	}
 	defer open.Close()
-	// The request was read; the deadline for it would end the wait.
+	// The request has been read; its read deadline would end the wait.
 	if err := controlOf(w).SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
@@ -261,8 +262,9 @@ func (f *feed) open(ctx context.Context) (*store.Feed, error) {
 	return open, nil
 }
 
-// How long a client is asked to wait before it connects again, in milliseconds.
-// Those that a stopping process let go do not all come at once.
+// How long a client is asked to wait before it reconnects, in milliseconds. It
+// is random, so that the clients of a stopping process do not all reconnect at
+// once.
 const (
 	feedRetry       = 1000
 	feedRetrySpread = 2000
@@ -273,7 +275,7 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
 	out := f.server.stream(w, func(h http.Header) {
 		h.Set("Content-Type", eventStream)
 		h.Set("Cache-Control", "no-store")
-		h.Set("X-Accel-Buffering", "no") // a proxy that gathers would hold the ring back
+		h.Set("X-Accel-Buffering", "no") // a proxy that buffers would delay the ring
 	})
 	if r.Method == http.MethodHead { // a feed that tells nothing would close the one that does
 		return out.send(nil)
@@ -297,7 +299,7 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
 		for _, item := range news {
 			writeEvent(&b, item.cursor, "call", item.body)
 		}
-		if len(news) == 0 { // an id without data is no event, and yet the cursor of a client that is cut off
+		if len(news) == 0 { // an id without data is no event, but sets the cursor of a client that reconnects
 			b.WriteString(":\nid: " + f.cursor() + "\n\n")
 		}
 		first = false
@@ -312,7 +314,7 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
 		return out.send(b.Bytes())
 	}
 	if errors.Is(context.Cause(r.Context()), context.Canceled) {
-		return nil // the client closed its feed, which is how feeds end
+		return nil // the client closed its feed: the usual end
 	}
 	return err
 }

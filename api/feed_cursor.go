@@ -12,14 +12,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// The cursor of a device's feed is what the device was told, so that any process
-// can go on from there: a version, when, and of each call the id and a hash.
+// The cursor of a device's feed holds what the device was sent, so that any
+// process can go on from there: a version, a time, and for each call its id and
+// a hash.
 const (
 	cursorVersion = 1
 	cursorHead    = 1 + 8
 	cursorEntry   = 16 + 4
 	longestCursor = 8192
-	mostInCursor  = 300 // so that a cursor is no longer
+	mostInCursor  = 300 // so that the cursor's length is bounded
 )
 
 func (f *feed) cursor() string {
@@ -32,7 +33,7 @@ func (f *feed) cursor() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// resume reads what cursor wrote.
+// resume decodes a cursor.
 func (f *feed) resume(cursor string) error {
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(cursor) > longestCursor || strings.ContainsAny(cursor, "\r\n") || // which the decoder passes over
@@ -52,8 +53,8 @@ func (f *feed) resume(cursor string) error {
 	return nil
 }
 
-// forget leaves out of the cursor the legs whose end is told for good, and the
-// oldest ends where there are too many: they may be told twice.
+// forget drops from the cursor the legs whose end need not be sent again, and
+// the oldest ends where there are too many; those may be sent twice.
 func (f *feed) forget() {
 	maps.DeleteFunc(f.told, func(_ uuid.UUID, t toldCall) bool { return f.forgotten(t.ended) })
 	if len(f.told) <= mostInCursor {
@@ -71,9 +72,9 @@ func (f *feed) forget() {
 
 func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
-// forgotten reports whether a leg ended so long before the last reading that the
-// device was told, though the cursor no longer says so: its call may still change,
-// and so may the tail be behind.
+// forgotten reports whether a leg ended so long before the last reading that
+// its end was sent, although the cursor no longer contains it. Such a leg comes
+// up again when its call changes, or when the tail is late.
 func (f *feed) forgotten(ended time.Time) bool {
 	return !ended.IsZero() && ended.Before(f.at.Add(-feedReach))
 }

@@ -291,7 +291,8 @@ func TestFeedWithoutCursor(t *testing.T) {
 	}
 }
 
-// TestFeedOnlyWhenAsked: a stream is for who names it, and wants JSON no more.
+// TestFeedOnlyWhenAsked: a stream is sent only to a request whose Accept header
+// names it and does not prefer JSON.
 func TestFeedOnlyWhenAsked(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -10,14 +10,15 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// narrator tells a call's timeline in words.
+// narrator words a call's timeline.
 type narrator struct {
 	vendors Vendors
 	call    *call.Call
 	legs    map[uuid.UUID]*history
 }
 
-// history is what happened on one device, as far as it tells why its leg ended.
+// history is what happened on one device and helps to explain how its leg
+// ended.
 type history struct {
 	attempts []*store.Attempt
 	reports  []store.Entry
@@ -26,7 +27,7 @@ type history struct {
 	told, untold bool // of the missed call: the vendor took the notice, or it was given up
 }
 
-// gateEntry is what the gate knew when it was asked again.
+// gateEntry is the evidence of a region check after the invitation.
 type gateEntry struct {
 	at time.Time
 	*store.Gate
@@ -62,7 +63,7 @@ func (n *narrator) history(leg uuid.UUID) *history {
 	return n.legs[leg]
 }
 
-// lastAttempt is the newest one; nil where none was made.
+// lastAttempt is the newest attempt; nil where there was none.
 func (h *history) lastAttempt() *store.Attempt {
 	if len(h.attempts) == 0 {
 		return nil
@@ -70,8 +71,8 @@ func (h *history) lastAttempt() *store.Attempt {
 	return h.attempts[len(h.attempts)-1]
 }
 
-// gate is what the gate last knew of the device while its leg was open, which
-// may be other than at the invitation; nil where it was not asked again.
+// gate is the last region check of the device while its leg was open, whose
+// evidence may differ from the invitation's; nil where there was none.
 func (h *history) gate(l *call.Leg) (last *store.Gate) {
 	for _, g := range h.gates {
 		if !g.at.After(l.EndedAt) {
@@ -81,8 +82,8 @@ func (h *history) gate(l *call.Leg) (last *store.Gate) {
 	return last
 }
 
-// closing is the report that ended a leg; nil where none did. What an app says
-// of a call that is over comes after it and changes nothing.
+// closing is the report that ended a leg; nil where none did. Later reports
+// about a call that is over change nothing.
 func (h *history) closing(l *call.Leg) (last *call.Report) {
 	for _, e := range h.reports {
 		switch r := &e.Report.Report; r.Event {
@@ -95,7 +96,7 @@ func (h *history) closing(l *call.Leg) (last *call.Report) {
 	return last
 }
 
-// entry tells one entry: a sentence or two, and what to do about it.
+// entry words one entry: a sentence or two, and what to do about it.
 func (n *narrator) entry(e store.Entry) call.Explanation {
 	switch {
 	case e.Decision != nil:
@@ -121,7 +122,8 @@ func (n *narrator) decision(device string, d *call.Decision) call.Explanation {
 	return tellDecision(device, d, decided)
 }
 
-// mood is how a decision is told: as made, or as an invitation now would make it.
+// mood is how a decision is worded: as one that was made, or as one that an
+// invitation would get now.
 type mood struct{ skipped, woken, connected call.Text }
 
 var (
@@ -161,7 +163,7 @@ func (n *narrator) attempt(device string, a *store.Attempt) call.Explanation {
 	return said
 }
 
-// explain is what a vendor's answer means, beside what answered says of it.
+// explain says what a vendor's answer means, in addition to what answered says.
 func (n *narrator) explain(a *store.Attempt, l *call.Leg) call.Explanation {
 	if a.Outcome == abandoned {
 		return call.Explanation{}
@@ -176,10 +178,12 @@ func (n *narrator) explain(a *store.Attempt, l *call.Leg) call.Explanation {
 	return said
 }
 
-// misaddressed are the outcomes that a wrong environment or bundle id may have.
+// misaddressed are the outcomes that a wrong environment or bundle id may
+// cause.
 var misaddressed = map[string]bool{"token_refused": true, "refused": true, "unauthenticated": true}
 
-// addressed is what a push to APNs must have right beside the token.
+// addressed names the environment and bundle id of a push to APNs, which must
+// fit its token.
 func addressed(d call.Device) call.Text {
 	switch {
 	case d.Environment == "":
@@ -195,7 +199,7 @@ var sourceNames = map[call.Source]call.Text{
 	call.SourceConnection: call.Say("its connection", "连接"),
 }
 
-// stops are why an app is told to stop, where its leg's end is the reason.
+// stops says why an app is told to stop, by the end of its leg.
 var stops = map[string]call.Text{
 	string(call.LegAnsweredElsewhere): call.Say("Another device had answered.", "其他设备已接听。"),
 	string(call.LegDeclinedElsewhere): call.Say("The call had been rejected on another device.", "其他设备已拒接。"),
@@ -241,7 +245,7 @@ var reports = map[call.ReportEvent]call.Text{
 	call.ReportNotReported:   call.Say("%s reported that its system did not show the call.", "设备 %s 上报：系统未展示来电。"),
 }
 
-// refusals are why a report was not taken, by store.ReportEntry.Refused.
+// refusals says why a report was refused, by store.ReportEntry.Refused.
 var refusals = map[string]call.Text{
 	"call_ended":           call.Say("It was not taken: the call had ended.", "未被采纳：呼叫已结束。"),
 	"call_answered":        call.Say("It was not taken: the call was answered already.", "未被采纳：呼叫已被接听。"),
@@ -264,7 +268,7 @@ func (n *narrator) report(device string, r *store.ReportEntry) call.Explanation 
 	return said
 }
 
-// step tells an event of the whole call.
+// step words an event of the whole call.
 func (n *narrator) step(e *call.Event, c *call.Call) call.Explanation {
 	switch e.Type {
 	case call.EventCallCreated:

@@ -7,18 +7,18 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// purposes tell an attempt by what it was made for: its number, the device, the
-// channel, and what it came to.
+// purposes words an attempt by its purpose: its number, the device, the
+// channel, and the outcome.
 var purposes = map[call.Purpose]call.Text{
 	call.PurposeRing:       call.Say("Attempt %d to wake %s over %s: %s.", "第 %d 次唤醒设备 %s（%s）：%s。"),
 	call.PurposeMissedCall: call.Say("Attempt %d to tell %s of the missed call over %s: %s.", "第 %d 次通知设备 %s 有未接来电（%s）：%s。"),
 	call.PurposeRevoke:     call.Say("Attempt %d to take the notification back from %s over %s: %s.", "第 %d 次撤回设备 %s 上的来电通知（%s）：%s。"),
 }
 
-// isNotice reports whether an attempt was no wake.
+// isNotice reports whether an attempt was for a notice and not for a wake.
 func isNotice(a *store.Attempt) bool { return cmp.Or(a.Purpose, call.PurposeRing) != call.PurposeRing }
 
-// keepsTrying is what there is to do about a notice while its vendor is away.
+// keepsTrying is the advice for a notice while its vendor is unavailable.
 var keepsTrying = call.Say("relay goes on trying for %d minutes. If it lasts, run `relay doctor`.", "relay 会在 %d 分钟内持续重试；若持续出现，请运行 `relay doctor` 检查。").
 	With(int(call.NoticePatience.Minutes()))
 
@@ -42,7 +42,7 @@ var unsent = map[call.Reason]call.Text{
 	call.ReasonDeadlinePassed:    call.Say("It was tried for %d minutes.", "已持续重试 %d 分钟。").With(int(call.NoticePatience.Minutes())),
 }
 
-// notice tells of a notice that was given up.
+// notice words a notice that was given up.
 func (n *narrator) notice(device string, e *store.NoticeEntry) call.Explanation {
 	if e.Purpose == call.PurposeRevoke && e.Reason == call.ReasonChannelNotConfigured {
 		return call.Explanation{

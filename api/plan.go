@@ -12,7 +12,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// planJSON is what an invitation would come to now.
+// planJSON is the result that an invitation would have now.
 type planJSON struct {
 	Status    call.Status     `json:"status"`
 	EndReason *call.EndReason `json:"end_reason"`
@@ -23,7 +23,7 @@ type planJSON struct {
 	MoreSkipped int `json:"more_skipped,omitzero"`
 }
 
-// plannedJSON is what would become of one device: a wake, or a reason.
+// plannedJSON is the result for one device: a wake, or a reason why not.
 type plannedJSON struct {
 	DeviceID     string             `json:"device_id"`
 	Platform     call.Platform      `json:"platform"`
@@ -35,7 +35,7 @@ type plannedJSON struct {
 	Advice       *string            `json:"advice"`
 	Decision     *decisionJSON      `json:"decision"`
 	Request      *requestJSON       `json:"request"` // to the vendor
-	Problem      *string            `json:"problem"` // why there is no request though the gate lets the device ring
+	Problem      *string            `json:"problem"` // why there is no request although the device may ring
 }
 
 // requestJSON is a request to a vendor, its tokens and keys masked.
@@ -46,8 +46,8 @@ type requestJSON struct {
 	Body    json.RawMessage   `json:"body"`
 }
 
-// planCall is POST /v1/calls?dry_run=true: what the invitation would come to.
-// Nothing is kept and nothing is sent.
+// planCall is POST /v1/calls?dry_run=true: the result that the invitation would
+// have. Nothing is stored and nothing is sent.
 func (s *server) planCall(w http.ResponseWriter, r *http.Request, in store.Invite) error {
 	c, wakes, err := s.Store.PlanCall(r.Context(), in)
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *server) preview(r *http.Request, wake store.Wake) (request *requestJSON
 type reachabilityJSON struct {
 	UserID    string          `json:"user_id"`
 	Reachable int             `json:"reachable"`
-	EndReason *call.EndReason `json:"end_reason"` // with which a call would end at once; null where a device would ring
+	EndReason *call.EndReason `json:"end_reason"` // how a call would end at once; null where a device would ring
 	Devices   []deviceJSON    `json:"devices"`
 
 	MoreSkipped int `json:"more_skipped,omitzero"`
@@ -138,7 +138,7 @@ func (s *server) getReachability(w http.ResponseWriter, r *http.Request, p Backe
 	for i, d := range devices {
 		plan[i] = d.Decision
 	}
-	var c call.Call // the rules say how a call ends that nobody can ring
+	var c call.Call // the rules decide how a call without a device that can ring ends
 	c.Invite(plan, call.DefaultRing, s.Store.Now(), uuid.New)
 	out.Reachable, out.EndReason = c.Reachable(), orNull(c.EndReason)
 	return write(w, http.StatusOK, out)

@@ -13,9 +13,8 @@ import (
 // mostPreferred is how long the answer to an invitation may be held back.
 const mostPreferred = 10 * time.Second
 
-// preferredWait is how long a client would wait for more than the first answer
-// (RFC 7240, 4.3), at most mostPreferred; 0 where it does not say. What cannot be
-// read is no preference.
+// preferredWait is the wait of the Prefer header (RFC 7240, 4.3), at most
+// mostPreferred; 0 where there is none. What cannot be read is no preference.
 func preferredWait(r *http.Request) time.Duration {
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Prefer"), ","), ",") {
 		// A preference without parameters is one of those itself.
@@ -30,9 +29,9 @@ func preferredWait(r *http.Request) time.Duration {
 	return 0
 }
 
-// afterConfirm waits until a device has confirmed the call or it has ended, for
-// so long at most, and returns it as it is then. The call is committed: what
-// fails here fails nothing.
+// afterConfirm waits, for a limited time, until a device has confirmed the call
+// or the call has ended, and returns the call as it is then. The call is
+// committed already, so an error here does not fail the request.
 func (s *server) afterConfirm(r *http.Request, c call.Call, wait time.Duration) call.Call {
 	watch := s.Store.WatchCall(c.AppID, c.ID)
 	defer watch.Close()

@@ -17,13 +17,13 @@ type Code string
 
 const (
 	CodeMalformed          Code = "malformed"               // not JSON, or a bad query
-	CodeUnauthenticated    Code = "unauthenticated"         // no key or token, or one that is not good
+	CodeUnauthenticated    Code = "unauthenticated"         // no key or token, or an invalid one
 	CodeForbidden          Code = "forbidden"               // this device may not do this
 	CodeRegionNotSupported Code = "region_not_supported"    // calls may not be shown in the device's region
 	CodeRegionUnknown      Code = "region_unknown"          // the device's region is not known
 	CodeNotFound           Code = "not_found"               // no such thing, or another app's
 	CodeMethodNotAllowed   Code = "method_not_allowed"      // the resource has other methods; see Allow
-	CodeNotAcceptable      Code = "not_acceptable"          // the Accept header rules out what the resource has
+	CodeNotAcceptable      Code = "not_acceptable"          // the Accept header rules out every type that the resource has
 	CodeLostRace           Code = "lost_race"               // another device answered first
 	CodeCallEnded          Code = "call_ended"              // the call is over
 	CodeCallAnswered       Code = "call_answered"           // the call is answered already
@@ -34,7 +34,7 @@ const (
 	CodeUnsupportedMedia   Code = "unsupported_media_type"  // the body is not application/json in UTF-8, or is packed in an unknown way
 	CodeInvalid            Code = "invalid"                 // fields are wrong; errors points at them
 	CodeKeyReused          Code = "idempotency_key_reused"  // the key was used with another body
-	CodeInternal           Code = "internal"                // our fault; the request id finds it
+	CodeInternal           Code = "internal"                // a fault of relay's; look for the request id in its log
 	CodeUnavailable        Code = "unavailable"             // the database is away or a queue is full; try again
 )
 
@@ -95,7 +95,7 @@ type refusedReport struct {
 
 func (e *refusedReport) Unwrap() error { return e.ReportError }
 
-// problemKind is how an error is told.
+// problemKind is the status, code and title of an error.
 type problemKind struct {
 	err    error
 	status int
@@ -172,9 +172,9 @@ func problemOf(err error) problem {
 	return p
 }
 
-// fail writes an error. It is the only place that does. An answer that is under
-// way is cut off instead, so that the client sees that it is not whole, and one
-// that nobody waits for is not written.
+// fail writes an error; nothing else does. Where the answer has already begun,
+// it cuts the connection instead, so that the client sees that the answer is
+// incomplete. It writes nothing to a client that has left.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	err = causeOf(r.Context(), err)
 	p := problemOf(err)
@@ -200,5 +200,5 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // a client that left cannot be told
+	_ = json.NewEncoder(w).Encode(p) // the client may have left
 }

@@ -40,7 +40,7 @@ func (q *query) fail(name, detail string) {
 
 func (q *query) text(name string) string { return q.upTo(name, 512) }
 
-// long reads a cursor that says much.
+// long reads a parameter that may be long, such as a feed's cursor.
 func (q *query) long(name string) string { return q.upTo(name, longestCursor) }
 
 func (q *query) upTo(name string, most int) string {
@@ -104,7 +104,7 @@ func (q *query) moment(name string) time.Time {
 	return t
 }
 
-// done refuses parameters that nobody asked for.
+// done refuses unknown parameters.
 func (q *query) done() error {
 	for name := range q.values {
 		if !slices.Contains(q.asked, name) {
@@ -120,7 +120,7 @@ const (
 	maxLimit     = 200
 )
 
-// filter reads the parameters by which calls of the history are chosen.
+// filter reads the parameters that select calls of the history.
 func (q *query) filter(appID string) store.Filter {
 	f := store.Filter{
 		AppID: appID, UserID: q.text("user_id"), CallerID: q.text("caller_id"), DeviceID: q.text("device_id"), Ref: q.text("ref"),
@@ -139,7 +139,8 @@ func (q *query) filter(appID string) store.Filter {
 	return f
 }
 
-// page reads the parameters of one page of the history, the last to be read.
+// page reads the parameters of one page of the history and refuses all that are
+// left.
 func (q *query) page(appID string) (store.Filter, error) {
 	f := q.filter(appID)
 	f.Limit = q.limit()
@@ -188,8 +189,8 @@ func cursorOf(last []byte) *string {
 	return &s
 }
 
-// pathText is a part of the path as the client meant it; a name that can be
-// nobody's is not found.
+// pathText is an unescaped part of the path. A text that cannot be a name is
+// answered with not found.
 func pathText(r *http.Request, name string) (string, error) {
 	raw := chi.URLParam(r, name)
 	if r.URL.RawPath != "" { // the router matched the escaped path

@@ -27,7 +27,7 @@ func write(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// moment is a time as the API tells it: UTC with milliseconds, null for none.
+// moment is a time in the API's JSON: UTC with milliseconds, null for none.
 type moment time.Time
 
 func (m moment) MarshalJSON() ([]byte, error) {

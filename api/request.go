@@ -14,15 +14,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// request is what is known of a request, told in one line at its end.
+// request collects what the request's log line says.
 type request struct {
 	id        string
 	principal string
 	appID     string
 	calls     int   // written to an export
-	err       error // how it failed
-	status    int   // which that comes to
-	cut       bool  // the answer was not sent, or not to its end
+	err       error // the error that the handler returned
+	status    int   // the status of that error
+	cut       bool  // the answer was not sent, or not completely
 }
 
 type requestKey struct{}
@@ -37,8 +37,8 @@ func requestOf(ctx context.Context) *request {
 // goodRequestID is what a client may choose as its request's id.
 var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
 
-// observe gives the request an id, and when it is over its log line and
-// metrics. A panic becomes a 500 without a stack in the answer.
+// observe gives the request an id, and writes its log line and metrics when it
+// is over. A panic becomes a 500 without a stack in the answer.
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
@@ -49,7 +49,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", about.id)
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, about))
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		defer func() { s.note(about, r, ww.Status(), time.Since(started)) }() // also of an answer that a panic cuts off
+		defer func() { s.note(about, r, ww.Status(), time.Since(started)) }() // also for an answer that a panic cuts off
 		defer func() {
 			switch v := recover(); v {
 			case nil:
@@ -75,7 +75,7 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 	if route == "" {
 		route = "none"
 	}
-	if about.cut { // what was sent says less than what it came to
+	if about.cut { // the status that was sent does not tell how it ended
 		status = about.status
 	}
 	s.metrics.requests.WithLabelValues(route, methodLabel(r.Method), strconv.Itoa(status)).Inc()
@@ -109,7 +109,7 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 	s.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// methodLabel keeps the label's set closed.
+// methodLabel keeps the set of label values closed.
 func methodLabel(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete:

@@ -14,29 +14,30 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// Config tells the API what it stands on.
+// Config has what the API needs from others, and its limits.
 type Config struct {
 	Store  *store.Store
 	Tokens *Tokens
 
 	Vendors Vendors // explains their answers
 
-	// TrustedProxies are those whose X-Forwarded-For names the client. Without
-	// any, the connection's own address is the client's.
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For header
+	// is believed. Without any, the client's address is that of the connection.
 	TrustedProxies []netip.Prefix
 
-	// AnswerWithin is how long a request that is not a stream may take, or it is
-	// told that the service is unavailable; 0 means 10 s.
+	// AnswerWithin is the time limit of a request that is not a stream; after
+	// it the answer is 503. 0 means 10 s.
 	AnswerWithin time.Duration
 
-	// StallAfter is how long a client may read nothing of an answer that is
-	// streamed to it before it is cut off; 0 means 30 s.
+	// StallAfter is how long a client may stop reading a streamed answer before
+	// it is cut off; 0 means 30 s.
 	StallAfter time.Duration
 
-	// Heartbeat is how often an open feed shows that it lives; 0 means 30 s.
+	// Heartbeat is the interval of the comments that keep an open feed alive; 0
+	// means 30 s.
 	Heartbeat time.Duration
 	// Draining is closed when the process begins to stop: feeds end, and their
-	// clients come back elsewhere. nil means never.
+	// clients reconnect to another process. nil means never.
 	Draining <-chan struct{}
 	// Spec is the OpenAPI document, served as it is.
 	Spec []byte

@@ -12,28 +12,29 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// Ends of an answer that are the client's doing. They are logged and counted as
-// statusClientLeft, and told to nobody.
+// Errors of an answer that the client ended. They are logged and counted as
+// statusClientLeft; nobody is sent them.
 var (
 	errClientLeft    = errors.New("the client left")
 	errClientStalled = errors.New("the client stopped reading")
 )
 
-// ErrStopping is the cause by which a process that stops cancels the contexts of
-// requests that it waits for no longer; without it, they end as if the client
-// had left.
+// ErrStopping is the cause with which a stopping process cancels the contexts
+// of requests that it no longer waits for; without it, they end as if the
+// client had left.
 var ErrStopping = errors.New("this process stops; try again")
 
-// statusClientLeft is what a log line and a metric say of an answer that its
-// client did not want to the end; it is never sent.
+// statusClientLeft is the status in logs and metrics of an answer whose client
+// left before its end. It is never sent.
 const statusClientLeft = 499
 
-// streamPiece is how much a client must take at a time within Config.StallAfter,
-// or it is left.
+// streamPiece is how much a client must read within Config.StallAfter, or it is
+// left.
 const streamPiece = 32 << 10
 
-// stream is an answer that is sent as it is made. It can no longer become an
-// error: where the handler returns one after the first piece, fail cuts it off.
+// stream is an answer that is sent while it is produced. It can no longer
+// become an error: where the handler returns one after the first piece, fail
+// cuts the connection.
 type stream struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
@@ -53,7 +54,7 @@ func controlOf(w http.ResponseWriter) *http.ResponseController {
 	return http.NewResponseController(w)
 }
 
-// send sends on what there is.
+// send flushes what has been written.
 func (s *stream) send(b []byte) error {
 	if !begun(s.w) {
 		s.header(s.w.Header())
@@ -70,7 +71,7 @@ func (s *stream) send(b []byte) error {
 	return clientError(s.control.Flush())
 }
 
-// clientError says of a write that failed whose doing it was.
+// clientError tells whether a failed write was the client's doing.
 func clientError(err error) error {
 	switch {
 	case err == nil:
@@ -81,7 +82,7 @@ func clientError(err error) error {
 	return fmt.Errorf("%w: %w", errClientLeft, err)
 }
 
-// clientsDoing reports whether an answer ended as its client would have it.
+// clientsDoing reports whether the client ended the answer.
 func clientsDoing(err error) bool {
 	return errors.Is(err, errClientLeft) || errors.Is(err, errClientStalled)
 }
@@ -92,8 +93,8 @@ func begun(w http.ResponseWriter) bool {
 	return ok && ww.Status() != 0
 }
 
-// causeOf is the reason behind an error that is not the request's fault: a query
-// fails as well when its client leaves, or when the process stops.
+// causeOf finds the cause of an error that is not the request's fault: a query
+// also fails because its client left or the process stops.
 func causeOf(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {

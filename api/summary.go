@@ -4,7 +4,7 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// leg tells what became of a leg, or where it stands, by what is known so far.
+// leg says how a leg ended or where it stands, by what is known so far.
 func (n *narrator) leg(l *call.Leg) call.Explanation {
 	device := l.DeviceID
 	if n.call.Direction == call.Outgoing {
@@ -38,7 +38,7 @@ func (n *narrator) leg(l *call.Leg) call.Explanation {
 	return call.Explanation{Meaning: legStates[l.Status].With(device)}
 }
 
-// legStates are the states of a leg that need no more than its device to tell.
+// legStates words the states of a leg that only need the device's name.
 var legStates = map[call.LegStatus]call.Text{
 	call.LegConfirmed: call.Say("%s is awake and was told to ring; it has not reported yet that it rings.", "设备 %s 已唤醒并被告知振铃，尚未上报振铃。"),
 	call.LegRinging:   call.Say("%s rings.", "设备 %s 正在振铃。"),
@@ -55,7 +55,8 @@ var legStates = map[call.LegStatus]call.Text{
 	call.LegDeclinedElsewhere: call.Say("%s rang until the call was rejected on another device.", "设备 %s 振铃，直到其他设备拒接。"),
 }
 
-// ended says what silenced a leg that never rang; zero where only time did.
+// ended says why a leg that never rang was closed; zero where its time was
+// simply over.
 var ended = map[call.LegStatus]call.Text{
 	call.LegCanceled:          call.Say("The caller's side withdrew the call.", "主叫取消了呼叫。"),
 	call.LegAnsweredElsewhere: call.Say("Another device answered.", "其他设备接听了呼叫。"),
@@ -66,7 +67,7 @@ var adviceShow = call.Say(
 	"After the confirm the app must show the call (reportIncomingCall of the Call Service Kit, CallKit, LiveCommunicationKit) and report ringing, or else not_reported with the reason. On HarmonyOS look also whether the app may show notifications.",
 	"确认之后，应用必须展示来电（通话服务的 reportIncomingCall、CallKit 或 LiveCommunicationKit）并上报 ringing；未能展示时应上报 not_reported 及原因。HarmonyOS 上还请检查应用的通知权限是否开启。")
 
-// silent says why a leg that was open until its end never rang.
+// silent says why a leg that stayed open to the end never rang.
 func (n *narrator) silent(l *call.Leg) call.Explanation {
 	device, after := l.DeviceID, ended[l.Status]
 	var said call.Explanation
@@ -98,7 +99,7 @@ func (n *narrator) silent(l *call.Leg) call.Explanation {
 	return said
 }
 
-// unwoken says what a vendor made of the pushes to a device.
+// unwoken says how the vendor answered the pushes to a device.
 func (n *narrator) unwoken(l *call.Leg) call.Explanation {
 	h := n.history(l.ID)
 	last, tries := h.lastAttempt(), len(h.attempts)
@@ -111,7 +112,7 @@ func (n *narrator) unwoken(l *call.Leg) call.Explanation {
 	return said
 }
 
-// refused tells of a device whose system would not show the call.
+// refused words a device whose system did not show the call.
 func (n *narrator) refused(l *call.Leg) call.Explanation {
 	said := call.Explanation{Meaning: call.Say("%s could not show the call.", "设备 %s 未能展示来电。").With(l.DeviceID)}
 	if told := n.history(l.ID).closing(l); told != nil && told.Event == call.ReportNotReported {
@@ -148,7 +149,7 @@ func (n *narrator) failed(l *call.Leg) call.Explanation {
 	}
 }
 
-// brokeOff tells of a winner that lost the call.
+// brokeOff words a device that answered and then lost the call.
 func (n *narrator) brokeOff(l *call.Leg, told *call.Report) call.Explanation {
 	said := call.Explanation{
 		Meaning: call.Say("The call broke off on %s.", "设备 %s 接听后通话中断。").With(l.DeviceID),
@@ -161,11 +162,11 @@ func (n *narrator) brokeOff(l *call.Leg, told *call.Report) call.Explanation {
 	return said
 }
 
-// mostTold is how many devices' troubles the summary of a call tells itself.
+// mostTold is how many devices' problems the summary of a call lists.
 const mostTold = 3
 
-// summary answers for the whole call why it rang, or did not, and who was told
-// that it was missed.
+// summary says for the whole call why it rang or did not, and who was told that
+// it was missed.
 func (n *narrator) summary() call.Text { return n.rang().Then(n.told()) }
 
 func (n *narrator) rang() call.Text {
@@ -204,7 +205,7 @@ func (n *narrator) rang() call.Text {
 	return n.troubles(call.Say("It did not ring.", "呼叫没有振铃。"), silent)
 }
 
-// troubles goes on with what keeps devices from ringing.
+// troubles lists what kept devices from ringing.
 func (n *narrator) troubles(said call.Text, legs []*call.Leg) call.Text {
 	for _, l := range legs[:min(mostTold, len(legs))] {
 		said = said.Then(n.leg(l).Meaning)
@@ -215,7 +216,7 @@ func (n *narrator) troubles(said call.Text, legs []*call.Leg) call.Text {
 	return said
 }
 
-// dialed tells of the leg of a device that started the call itself.
+// dialed words the leg of a device that started the call.
 func (n *narrator) dialed(l *call.Leg) call.Explanation {
 	switch l.Status {
 	case call.LegConfirmed:

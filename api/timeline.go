@@ -41,7 +41,7 @@ type entryJSON struct {
 	Advice   *string       `json:"advice"` // what to do about it
 }
 
-// legWordsJSON is what became of one device, for somebody who reads nothing else.
+// legWordsJSON says how one device's leg ended, for readers of nothing else.
 type legWordsJSON struct {
 	DeviceID string  `json:"device_id"`
 	Text     string  `json:"text"`
@@ -92,7 +92,7 @@ type confirmJSON struct {
 	VendorCallID *string      `json:"vendor_call_id"`
 	Verdict      call.Verdict `json:"verdict"`
 	Reason       *string      `json:"reason"`
-	Region       *regionJSON  `json:"region"` // what the gate knew, where it was asked
+	Region       *regionJSON  `json:"region"` // the evidence, where the region was checked
 	Rules        *string      `json:"rules"`  // by which it judged
 }
 
@@ -205,7 +205,7 @@ func renderDecision(d call.Decision) *decisionJSON {
 	return out
 }
 
-// renderGate is nothing where the gate was not asked.
+// renderGate renders the evidence of a region check; nil where there was none.
 func renderGate(g *store.Gate) (*regionJSON, *string) {
 	if g == nil {
 		return nil, nil

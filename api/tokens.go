@@ -12,7 +12,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// DeviceTokenFor is how long a device JWT is good; registering renews it.
+// DeviceTokenFor is how long a device JWT is valid; a registration renews it.
 const DeviceTokenFor = 90 * 24 * time.Hour
 
 // WakeTokenFor is how long a wake's token outlives its ring, so that the app
@@ -28,8 +28,8 @@ const (
 // and the tokens of wakes.
 type Tokens struct{ keys [][]byte }
 
-// claims is what both kinds say. The moment of issue is in microseconds, since
-// a log-out is compared with it.
+// claims are the claims of both kinds. The time of issue is in microseconds,
+// since it is compared with the time of a log-out.
 type claims struct {
 	jwt.RegisteredClaims
 	AppID      string    `json:"app"`
@@ -43,7 +43,7 @@ type claims struct {
 func (c *claims) issuedAt() time.Time { return time.UnixMicro(c.IssuedAtUS) }
 
 // NewTokens derives the signing keys from the master keys: the first signs, all
-// verify, so that a key can be replaced without logging anybody out.
+// verify, so that a master key can be replaced without logging anybody out.
 func NewTokens(masterKeys [][]byte) (*Tokens, error) {
 	if len(masterKeys) == 0 {
 		return nil, store.ErrNoMasterKey
@@ -59,7 +59,7 @@ func NewTokens(masterKeys [][]byte) (*Tokens, error) {
 	return t, nil
 }
 
-// Device mints a device JWT at a moment of the database's time.
+// Device mints a device JWT, issued at the given time of the database.
 func (t *Tokens) Device(appID, userID, deviceID string, now time.Time) (token string, expires time.Time, err error) {
 	expires = now.Add(DeviceTokenFor)
 	token, err = t.sign(claims{

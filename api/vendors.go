@@ -8,16 +8,17 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// Vendors is what the API asks of those who speak to the push vendors.
+// Vendors is what the API needs from the packages that speak to the push
+// vendors.
 type Vendors interface {
-	// Explain says what a vendor's answer means, by its code or, where it gave
-	// none, by its HTTP status; 0 is no answer.
+	// Explain says what a vendor's answer means, by its code, or by its HTTP
+	// status where it has no code; status 0 is no answer.
 	Explain(channel call.Channel, code string, status int) call.Explanation
 
-	// Preview is the request that a wake would be sent as, with tokens and keys
-	// masked; nothing is sent. store.ErrNotFound means that the app has no
-	// credential, *UnbuiltError that the vendor has no form for the wake, and
-	// store.ErrUnavailable that nobody can tell now; any other error is about
+	// Preview builds the request for a wake, with tokens and keys masked, and
+	// sends nothing. store.ErrNotFound means that the app has no credential,
+	// *UnbuiltError that the wake cannot be put into the vendor's form, and
+	// store.ErrUnavailable that the database is away; any other error is about
 	// the credential.
 	Preview(ctx context.Context, w store.Wake) (Preview, error)
 }
@@ -29,7 +30,7 @@ type Preview struct {
 	Body        []byte
 }
 
-// UnbuiltError says why a wake cannot be put into a vendor's words.
+// UnbuiltError says why a wake cannot be put into a vendor's form.
 type UnbuiltError struct{ Err error }
 
 func (e *UnbuiltError) Error() string { return "it would not be sent: " + e.Err.Error() }

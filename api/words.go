@@ -11,8 +11,8 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// The parts of sentences that several have in common. They are clauses: without
-// a full stop, and in English without a capital letter.
+// Clauses that several sentences share: without a full stop, and in English
+// without a capital letter.
 
 var vendorNames = map[call.Vendor]string{call.PushKit: "Push Kit", call.APNs: "APNs"}
 
@@ -61,7 +61,7 @@ func countryName(code string) call.Text {
 	return call.Say(inEnglish.Name(r), inChinese.Name(r))
 }
 
-// names lists words of the API as they are.
+// names joins words of the API, untranslated, to a list.
 func names[T ~string](words []T) call.Text {
 	said := make([]call.Text, len(words))
 	for i, w := range words {
@@ -80,7 +80,7 @@ var evidenceNames = map[call.EvidenceSource]call.Text{
 	call.FromIP:         call.Say("the IP address", "IP 地址"),
 }
 
-// sources lists where the signals came from that had a part in a verdict.
+// sources lists the sources of the signals that a verdict was based on.
 func sources(v call.RegionVerdict, part call.SignalUse) call.Text {
 	var found []call.Text
 	for _, s := range v.Signals {
@@ -91,7 +91,7 @@ func sources(v call.RegionVerdict, part call.SignalUse) call.Text {
 	return call.List(found)
 }
 
-// whereabouts says where a device is held to be.
+// whereabouts says in which region a device is taken to be.
 func whereabouts(v call.RegionVerdict) call.Text {
 	if v.Country == "" {
 		return call.Say("region unknown", "地区未知")
@@ -125,8 +125,8 @@ func noRegion(v call.RegionVerdict) call.Text {
 	return call.Say("nothing tells its region", "没有任何信息能说明其所在地区")
 }
 
-// unsuited says why the gate refuses a device in a region: its verdict is one of
-// call.Reason.Region.
+// unsuited says why the rules refuse a device in a region: its verdict is one
+// of call.Reason.Region.
 func unsuited(r call.Reason, v call.RegionVerdict) call.Text {
 	if r == call.ReasonRegionUnknown {
 		return noRegion(v)
@@ -134,8 +134,8 @@ func unsuited(r call.Reason, v call.RegionVerdict) call.Text {
 	return call.Say("its system may not show calls in %s (known by %s)", "其系统在%s不能展示来电（依据：%s）").With(countryName(v.Country), sources(v, call.UseDecided))
 }
 
-// skipped says why a device is not woken; zero where only the reason's own
-// meaning is there to tell.
+// skipped says why a device is not woken; zero where there is nothing to add to
+// the reason's own meaning.
 func skipped(d call.Decision) call.Text {
 	device := d.Device
 	switch d.Reason {
@@ -162,11 +162,11 @@ func skipped(d call.Decision) call.Text {
 	return call.Text{}
 }
 
-// abandoned is the outcome of an attempt that nobody knows the answer of.
+// abandoned is the outcome of an attempt whose answer is not known.
 const abandoned = "abandoned"
 
-// outcomes are what a vendor's answers come to, by store.Attempt.Outcome: of the
-// vendor, and of its code.
+// outcomes words a vendor's answer by store.Attempt.Outcome, given the vendor
+// and its code.
 var outcomes = map[string]call.Text{
 	"accepted":        call.Say("%s accepted the push (%s)", "%s 已接受推送（%s）"),
 	"token_refused":   call.Say("%s refused the token (%s)", "%s 拒绝了 Token（%s）"),
@@ -176,7 +176,7 @@ var outcomes = map[string]call.Text{
 	"unavailable":     call.Say("%s failed (%s)", "%s 出错（%s）"),
 }
 
-// answered says what an attempt came to.
+// answered says how an attempt ended.
 func answered(a *store.Attempt) call.Text {
 	words := strings.TrimPrefix(strings.TrimPrefix(a.Message, "not sent: "), "no answer: ")
 	switch {
