@@ -15,23 +15,22 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// Config tells a dispatcher whom it works for. Zero intervals take the
-// contract's values.
+// Config is what a dispatcher works with. Zero values take the defaults.
 type Config struct {
 	Store *store.Store
-	// Senders opens an app's credential with a vendor. store.ErrNotFound means
-	// that it has none.
+	// Senders makes the Sender of an app's credential with a vendor.
+	// store.ErrNotFound means that the app has none.
 	Senders func(ctx context.Context, appID string, vendor call.Vendor) (Sender, error)
 	// WakeToken mints the token by which an app may act on one leg.
 	WakeToken func(store.Wake) (string, error)
 
 	InFlight       int             // requests of one lane at a time; 0 means 256
-	MostInHand     int             // wakes in hand above which no more calls are taken in; 0 means 50,000
-	AttemptTimeout time.Duration   // of one request, dialling included; 0 means 3 s
-	Margin         time.Duration   // of the ring, below which nothing is sent; 0 means 3 s
+	MostInHand     int             // wakes in hand above which new calls are refused; 0 means 50,000
+	AttemptTimeout time.Duration   // time limit of one request, dialling included; 0 means 3 s
+	Margin         time.Duration   // rest of the ring below which nothing is sent; 0 means 3 s
 	Backoff        []time.Duration // between attempts, before jitter; nil means 0.2, 0.5, 1, 2, 4 s
 	Recheck        time.Duration   // how often a lane looks for a new credential; 0 means 5 s
-	Drain          time.Duration   // how long Run waits for what is under way; 0 means 10 s
+	Drain          time.Duration   // how long Close waits for requests under way; 0 means 10 s
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -71,7 +70,7 @@ type Dispatcher struct {
 
 	waits context.Context // ends when the dispatcher is told to stop: nothing new is sent
 	stop  context.CancelFunc
-	sends context.Context // outlives waits by Drain, for what is under way
+	sends context.Context // ends Config.Drain later, for requests under way
 	abort context.CancelFunc
 
 	rings   atomic.Int64 // wakes in hand
@@ -80,7 +79,7 @@ type Dispatcher struct {
 	wg      sync.WaitGroup
 }
 
-// New makes a dispatcher; it sends as soon as it is handed wakes.
+// New makes a dispatcher. It starts sending with the first Enqueue.
 func New(config Config) *Dispatcher {
 	config.setDefaults()
 	d := &Dispatcher{config: config, metrics: newMetrics(config.Registerer)}
@@ -90,8 +89,8 @@ func New(config Config) *Dispatcher {
 	return d
 }
 
-// Enqueue takes wakes to be sent, and notices. It does not block. After Close it
-// leaves them to other processes.
+// Enqueue accepts wakes and notices to be sent, without blocking. After Close
+// it leaves them to other processes.
 func (d *Dispatcher) Enqueue(wakes []store.Wake) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,7 +101,7 @@ func (d *Dispatcher) Enqueue(wakes []store.Wake) {
 		count, do := &d.rings, d.wake
 		if notice(w) {
 			count = &d.notices
-			if count.Load() >= int64(d.config.MostInHand) { // the vendor has been away for long; no call is kept out for this
+			if count.Load() >= int64(d.config.MostInHand) { // the vendor has been away for long; notices never make relay refuse calls
 				do = func(w store.Wake) { d.giveUp(w, call.ReasonVendorUnavailable) }
 			}
 		}
@@ -116,15 +115,16 @@ func (d *Dispatcher) Enqueue(wakes []store.Wake) {
 	}
 }
 
-// notice reports whether a wake is a notice: it has no ring to be in time for.
+// notice reports whether a wake is a notice, which is not bound to the end of a
+// ring.
 func notice(w store.Wake) bool { return w.Purpose != call.PurposeRing }
 
-// Full reports whether so many wakes are in hand that no more calls should be
-// taken in.
+// Full reports whether so many wakes are in hand that new calls should be
+// refused.
 func (d *Dispatcher) Full() bool { return d.rings.Load() >= int64(d.config.MostInHand) }
 
-// Close stops sending: what waits for a retry is left to other processes, and
-// what is under way may end within Config.Drain.
+// Close stops sending: wakes that wait for a retry are left to other processes,
+// and requests under way may end within Config.Drain.
 func (d *Dispatcher) Close() {
 	d.mu.Lock()
 	d.stop()
@@ -135,18 +135,19 @@ func (d *Dispatcher) Close() {
 	d.abort()
 }
 
-// wake sends one wake until the vendor accepts it, refuses it for good, or the
-// ring is over, or with it the time that a notice has.
+// wake tries to send one wake until the vendor accepts it or refuses it for
+// good, or until the ring is over; a notice has a time limit of its own.
 func (d *Dispatcher) wake(w store.Wake) {
 	lastReason := call.ReasonDeadlinePassed
 	renewed := false
-	for try, waited := 0, 0; ; { // the vendor's failures, and pauses before it was asked
+	for try, waited := 0, 0; ; { // failures of the vendor, and pauses before any request
 		if try > 0 || waited > 0 || renewed {
 			wanted, err := d.config.Store.WakeWanted(d.waits, w)
 			if err == nil && !wanted {
-				// The call ended, the app confirmed, or another process has it. The
-				// wake is let go of, or it would be found as an orphan whose attempt
-				// was lost; its leg no longer waits for it, so nothing else changes.
+				// The call ended, the app confirmed, or another process has the
+				// wake. It must be finished, or the take-over would find it as
+				// an orphan whose attempt was lost. The leg no longer waits for
+				// it, so nothing else changes.
 				d.finish(w, store.Outcome{Next: store.WakeGivenUp, Reason: lastReason})
 				return
 			}
@@ -171,13 +172,13 @@ func (d *Dispatcher) wake(w store.Wake) {
 			waited++
 			continue
 		case refused == call.ReasonDeadlinePassed:
-			d.giveUp(w, lastReason) // what the vendor said before tells more than the lack of time
+			d.giveUp(w, lastReason) // the vendor's last answer explains more than the lack of time
 			return
 		case refused != "":
 			d.giveUp(w, refused)
 			return
 		}
-		if notice(w) { // it may have waited minutes for its place, and what it was about may have changed
+		if notice(w) { // it may have waited minutes for its place, and may be needless by now
 			if wanted, err := d.config.Store.WakeWanted(d.waits, w); err == nil && !wanted {
 				p.giveBack(nil)
 				d.finish(w, store.Outcome{Next: store.WakeGivenUp, Reason: lastReason})
@@ -236,7 +237,8 @@ func (d *Dispatcher) admit(w store.Wake) (p place, refused call.Reason, err erro
 	return p, "", err
 }
 
-// errSilent keeps a process from sending what others may have taken over.
+// errSilent means that this process's heartbeat is too old, so that others may
+// have taken its wakes over.
 var errSilent = errors.New("this process's heartbeat is too old")
 
 // send makes one attempt and gives its place back.
@@ -254,7 +256,7 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 		ctx, cancel := context.WithTimeout(d.sends, d.config.AttemptTimeout)
 		answer = p.send(ctx, m)
 		cancel()
-		if answer.Token == TokenDoubtful && p.lane.succeededLately() { // the project is in order, so the token is not
+		if answer.Token == TokenDoubtful && p.lane.succeededLately() { // other tokens of the app are accepted, so this token is dead
 			answer.Token, answer.Reason, answer.Blame = TokenDead, call.ReasonTokenDead, call.BlameDevice
 		}
 	}
@@ -268,7 +270,7 @@ func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	return answer, attempt
 }
 
-// message puts a wake into the words that every vendor shares.
+// message makes the vendor-independent message of a wake.
 func message(w store.Wake, attempt uuid.UUID, token string, now time.Time) Message {
 	m := Message{
 		Attempt: attempt, Purpose: w.Purpose, Channel: w.Channel, Token: w.Token, BundleID: w.BundleID, Environment: w.Environment, Locale: w.Locale,
@@ -278,8 +280,8 @@ func message(w store.Wake, attempt uuid.UUID, token string, now time.Time) Messa
 	return m
 }
 
-// sleep waits before another try of something that was not the vendor's doing.
-// It reports false where the ring leaves no time for it.
+// sleep waits before another try after a failure that was not the vendor's. It
+// reports false where the ring leaves no time for it.
 func (d *Dispatcher) sleep(w store.Wake, try int) bool {
 	pause := jitter(d.config.Backoff[min(try, len(d.config.Backoff)-1)])
 	return time.Until(w.RingEnd)-pause > d.config.Margin && d.pause(pause)
@@ -301,9 +303,8 @@ func (d *Dispatcher) giveUp(w store.Wake, reason call.Reason) {
 	d.finish(w, store.Outcome{Next: store.WakeGivenUp, Reason: reason})
 }
 
-// finish records an outcome, again and again while the database is away: an
-// attempt that was made has to come on record. It reports whether the wake is
-// still wanted.
+// finish records an outcome and retries while the database is away, since every
+// attempt must be recorded. It reports whether the wake is still needed.
 func (d *Dispatcher) finish(w store.Wake, o store.Outcome) bool {
 	for try := 0; ; try++ {
 		more, err := d.config.Store.FinishAttempt(d.sends, w, o)

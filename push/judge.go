@@ -8,8 +8,8 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// judge decides what follows from an answer, and how long to wait before the
-// next attempt where there is one.
+// judge decides what happens after an answer, and how long to wait before the
+// next attempt, if there is one.
 func (d *Dispatcher) judge(w store.Wake, a Answer, try int, renewed bool) (store.Outcome, time.Duration) {
 	switch a.Token {
 	case TokenDead:
@@ -33,8 +33,8 @@ func (d *Dispatcher) judge(w store.Wake, a Answer, try int, renewed bool) (store
 	return store.Outcome{Next: store.WakeGivenUp, Reason: a.Reason}, 0
 }
 
-// backoff is how long to wait after an attempt; ok is false where there are to
-// be no more of them. A notice has more time than a ring, and its pauses go on
+// backoff is how long to wait after an attempt; ok is false where no further
+// one may follow. A notice has more time than a ring, so its pauses go on
 // doubling.
 func (d *Dispatcher) backoff(w store.Wake, try int) (pause time.Duration, ok bool) {
 	all := d.config.Backoff

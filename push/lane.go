@@ -14,24 +14,24 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// lane is one app's way to one environment of one vendor: an open credential,
-// the requests in flight on it and a breaker.
+// lane sends for one app to one environment of one vendor. It has the Sender of
+// the app's credential, a limit of requests in flight, and a circuit breaker.
 type lane struct {
 	sender    Sender
-	opened    time.Time // the credential's age: a newer one replaces the lane
-	checked   time.Time // when the credential's age was last asked
+	opened    time.Time // when the credential was stored: a newer one replaces the lane
+	checked   time.Time // when the lane last looked for a newer credential
 	places    chan struct{}
-	notices   chan struct{} // those of the places that notices may have: a thousand missed calls hold up no ring
+	notices   chan struct{} // the places that notices may use, so that a thousand missed calls delay no ring
 	breaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
 	succeeded atomic.Int64 // Unix seconds of the last acceptance
 }
 
-// How a breaker behaves. A ring lasts under two minutes, so it must learn fast
-// that a vendor is down, and as fast that it is back.
+// The settings of the circuit breakers. A ring lasts two minutes at most, so a
+// breaker must notice quickly that a vendor is down, and that it is back.
 const (
-	breakAfter  = 20               // failures in a row
-	breakFor    = time.Second      // then nothing is sent for so long
-	breakProbes = 5                // requests that then may try
+	breakAfter  = 20               // failures in a row that open it
+	breakFor    = time.Second      // for so long nothing is sent then
+	breakProbes = 5                // requests that may then try
 	lately      = 10 * time.Minute // an acceptance in this time shows that the project is in order
 )
 
@@ -40,12 +40,12 @@ var errOpen = errors.New("the vendor failed many times in a row; waiting before 
 // place is the right to make one request on a lane.
 type place struct {
 	lane   *lane
-	done   func(error) // tells the breaker how it went; nil for well
+	done   func(error) // reports the request's result to the breaker; nil is a success
 	notice bool
 }
 
 // acquire waits for a place among the requests in flight. errOpen means that
-// the breaker lets nothing through now.
+// the breaker is open.
 func (l *lane) acquire(ctx context.Context, notice bool) (place, error) {
 	p := place{lane: l, notice: notice}
 	if notice {
@@ -83,8 +83,9 @@ func (p place) leave() {
 	}
 }
 
-// send makes the request and gives the place back. Only the vendor's silence or
-// failure counts against it: a refusal is an answer.
+// send makes the request and gives the place back. Only a missing answer or a
+// failure of the vendor counts as a failure for the breaker: a refusal is an
+// answer.
 func (p place) send(ctx context.Context, m Message) Answer {
 	answer := p.lane.sender.Send(ctx, m)
 	switch answer.Outcome {
@@ -103,8 +104,8 @@ func (l *lane) succeededLately() bool {
 	return time.Since(time.Unix(l.succeeded.Load(), 0)) < lately
 }
 
-// lanes opens lanes as they are needed and again when a credential was
-// replaced.
+// lanes opens each lane when it is first needed, and again when its credential
+// was replaced.
 type lanes struct {
 	config *Config
 	until  context.Context // ends with the dispatcher
@@ -115,7 +116,7 @@ type lanes struct {
 type laneKey struct {
 	appID       string
 	vendor      call.Vendor
-	environment string // a vendor's sandbox that is down says nothing of its production
+	environment string // a vendor's sandbox may be down while its production is up
 }
 
 func laneOf(w store.Wake) laneKey { return laneKey{w.AppID, w.Channel.Vendor(), w.Environment} }
@@ -130,16 +131,16 @@ func (ls *lanes) init(until context.Context, config *Config) {
 	ls.until, ls.config, ls.open = until, config, map[laneKey]*opening{}
 }
 
-// UnusableError says why a credential that is there cannot be opened. Trying
-// again within the ring would not help.
+// UnusableError says why a stored credential cannot be used. Trying again
+// within the ring would not help.
 type UnusableError struct{ Err error }
 
 func (e *UnusableError) Error() string { return "the credential cannot be used: " + e.Err.Error() }
 func (e *UnusableError) Unwrap() error { return e.Err }
 
 // of returns a lane. store.ErrNotFound means that the app has no credential,
-// *UnusableError that it has a bad one. A lane that is open serves on while it
-// is looked whether its credential was replaced: the database may be away.
+// *UnusableError that it has a bad one. An open lane goes on sending while it
+// looks for a newer credential, since the database may be away.
 func (ls *lanes) of(ctx context.Context, key laneKey) (*lane, error) {
 	ls.mu.Lock()
 	o := ls.open[key]
@@ -167,8 +168,8 @@ func (ls *lanes) of(ctx context.Context, key laneKey) (*lane, error) {
 	return l, err
 }
 
-// recheck replaces a lane whose credential is another one now, and takes away
-// one whose credential is gone.
+// recheck replaces a lane whose credential was replaced, and closes one whose
+// credential was deleted.
 func (ls *lanes) recheck(key laneKey, o *opening, l *lane) {
 	ctx, cancel := context.WithTimeout(ls.until, ls.config.AttemptTimeout)
 	defer cancel()
@@ -191,7 +192,7 @@ func (ls *lanes) recheck(key laneKey, o *opening, l *lane) {
 	o.lane = fresh
 	o.mu.Unlock()
 	if c, ok := l.sender.(io.Closer); ok {
-		_ = c.Close() // what it held goes with it; there is nobody to tell
+		_ = c.Close() // its connections close with it; nobody needs the error
 	}
 }
 

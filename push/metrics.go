@@ -8,7 +8,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// metrics counts what was sent and whose fault it was where it failed.
+// metrics counts attempts, and whose fault the failed ones were.
 type metrics struct {
 	attempts *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec

@@ -16,7 +16,7 @@ type Request struct {
 	Body   []byte
 }
 
-// UnbuiltError says why a wake cannot be put into a vendor's words.
+// UnbuiltError says why a wake cannot be put into a vendor's form.
 type UnbuiltError struct{ Err error }
 
 func (e *UnbuiltError) Error() string { return "the request cannot be built: " + e.Err.Error() }
@@ -24,18 +24,18 @@ func (e *UnbuiltError) Error() string { return "the request cannot be built: " +
 // Unwrap gives the vendor package's error.
 func (e *UnbuiltError) Unwrap() error { return e.Err }
 
-// Previewer shows what a Sender would send, built by the same code. The device's
-// token and the authorization are masked where they stand; the wake's own token
-// is not. Its error says why nothing would be sent.
+// Previewer shows what a Sender would send, built by the same code. The
+// device's token and the authorization are masked in their fields; the wake's
+// own token is not masked. Its error says why nothing would be sent.
 type Previewer interface {
 	Preview(m Message) (Request, error)
 }
 
-// Preview is the request that a wake would be sent as, tokens and keys masked.
+// Preview builds the request for a wake, with tokens and keys masked.
 //
 // Errors: store.ErrNotFound where the app has no credential, *UnusableError
-// where it has a bad one, *UnbuiltError where the vendor has no form for the
-// wake, or its token cannot be minted; store.ErrUnavailable.
+// where it has a bad one, *UnbuiltError where the wake cannot be put into the
+// vendor's form, or its token cannot be minted; store.ErrUnavailable.
 func (d *Dispatcher) Preview(ctx context.Context, w store.Wake) (Request, error) {
 	l, err := d.lanes.of(ctx, laneOf(w))
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 // Send makes exactly one request and returns the vendor's verdict on it; it
 // never retries, so that every request is an attempt on record. It returns by
 // ctx's deadline, dialling included, and says Unavailable when that passed. It
-// is safe for concurrent use. Tokens, payloads and names never reach a log. One
-// that is an io.Closer is closed when another credential took its place.
+// is safe for concurrent use. Tokens, payloads and names never reach a log. A
+// Sender that is an io.Closer is closed when its credential was replaced.
 type Sender interface {
 	Send(ctx context.Context, m Message) Answer
-	// Serves reports whether the vendor, with this credential, has a way to send
-	// what a purpose asks for.
+	// Serves reports whether the vendor can send pushes of this purpose with
+	// this credential.
 	Serves(call.Purpose) bool
 	Previewer
 }
 
-// Message is one wake or notice, ready to be put into a vendor's words.
+// Message is one wake or notice, independent of the vendor.
 type Message struct {
 	Attempt     uuid.UUID    // the vendor's message id: Push Kit's biTag, APNs's apns-id
 	Purpose     call.Purpose // "" is a ring
@@ -36,10 +36,10 @@ type Message struct {
 	Payload     call.WakePayload
 	RingLeft    time.Duration // until the call is missed
 	KeepFor     time.Duration // of APNs VoIP: how long the vendor may keep it; 0 is one try
-	Text        string        // body of a missed call's notice, where the app has words of its own
+	Text        string        // body of a missed call's notice, where the app has a text of its own
 }
 
-// Outcome is what one request came to: a closed set, used in the timeline and
+// Outcome is the result of one request: a closed set, used in the timeline and
 // as a metric's label.
 type Outcome string
 
@@ -56,8 +56,8 @@ const (
 // Outcomes lists every outcome.
 var Outcomes = []Outcome{Accepted, TokenRefused, Refused, Unauthenticated, Throttled, Unavailable, Abandoned}
 
-// NotSent is the code, relay's own, of an attempt that could not be put into
-// the vendor's words: the vendor was not asked.
+// NotSent is relay's own code for an attempt that could not be put into the
+// vendor's form, so that no request was made.
 const NotSent = "NotSent"
 
 // Retry says whether another request for the same wake may help.
@@ -75,18 +75,18 @@ type TokenVerdict string
 const (
 	TokenKeep      TokenVerdict = "keep"
 	TokenDead      TokenVerdict = "dead"      // will never work again
-	TokenDoubtful  TokenVerdict = "doubtful"  // dead only if others of the same app succeed in the same period; else the project is misconfigured
+	TokenDoubtful  TokenVerdict = "doubtful"  // dead only if other tokens of the same app are accepted in the same period; otherwise the project is misconfigured
 	TokenSuspended TokenVerdict = "suspended" // not before the app registers again
 )
 
 // Answer is a vendor's verdict on one request.
 type Answer struct {
 	Outcome   Outcome
-	Reason    call.Reason // the leg's, should this be the last attempt; "" when Accepted
+	Reason    call.Reason // the leg's reason if this is the last attempt; "" when Accepted
 	Retry     Retry
 	Blame     call.Blame
 	Token     TokenVerdict
-	DeadSince time.Time // of TokenDead: when the vendor saw the token die, at which a token registered later lives; zero where it does not tell
+	DeadSince time.Time // of TokenDead: the vendor's time of the token's death; a token that was registered later is alive. Zero where the vendor gives none
 	Status    int       // HTTP status; 0 where no answer came
 	Code      string    // the vendor's own code or reason, "" for none
 	Message   string    // the vendor's own words, at most 500 bytes, without tokens

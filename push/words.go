@@ -18,11 +18,11 @@ import (
 // Mask stands where a secret was.
 const Mask = "***"
 
-const maxTitle = 128 // bytes of a caller's name shown as title; no vendor names a limit
+const maxTitle = 128 // bytes of a caller's name shown as title; no vendor documents a limit
 
-// AlertText is what an alert about a call says.
+// AlertText is the text of an alert about a call.
 type AlertText struct {
-	Titles []string // the best first: the caller's name gives way before an id of the wake does
+	Titles []string // in order of preference: the caller's name is dropped before an id of the wake
 	Body   string
 }
 
@@ -37,8 +37,8 @@ var (
 	missedVideo = call.Say("Missed video call", "未接视频来电")
 )
 
-// AlertTextOf chooses the words by the device's locale, but for those that an
-// app has of its own.
+// AlertTextOf chooses the text by the device's locale, except for a text that
+// an app has of its own.
 func AlertTextOf(m Message) AlertText {
 	title, voice, video := alertTitle, alertVoice, alertVideo
 	if m.Purpose == call.PurposeMissedCall {
@@ -76,8 +76,8 @@ func oneLine(text string, limit int) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Redact makes the vendor's words fit to be stored and shown: secrets masked,
-// valid UTF-8 without control characters, at most limit bytes.
+// Redact makes a vendor's text safe to store and show: secrets masked, valid
+// UTF-8 without control characters, at most limit bytes.
 func Redact(s string, limit int, secrets []string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.IsControl(r) {
@@ -114,8 +114,8 @@ func cut(s string, limit int) string {
 	return s[:limit]
 }
 
-// DescribeFailure says in a few words why no answer came. Errors of the network
-// name addresses, so the words are our own.
+// DescribeFailure says in a few words why no answer came. It does not quote
+// network errors, since they contain addresses.
 func DescribeFailure(err error) string {
 	var (
 		dns     *net.DNSError

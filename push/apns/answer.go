@@ -23,9 +23,10 @@ type reply struct {
 	Timestamp json.RawMessage `json:"timestamp"` // Unix milliseconds
 }
 
-// ParseAnswer reads Apple's answer to one request. It accepts anything: what
-// cannot be read goes by the HTTP status. id is the header apns-id. The token,
-// and any other secrets of the request, are masked where they are echoed.
+// ParseAnswer reads Apple's answer to one request. It accepts any body: where
+// it cannot be read, the HTTP status decides. id is the header apns-id. The
+// token, and any other secrets of the request, are masked where they are
+// echoed.
 func ParseAnswer(status int, id string, body []byte, token string, secrets ...string) push.Answer {
 	secrets = append([]string{token}, secrets...)
 	var r reply
@@ -60,7 +61,7 @@ func timestamp(raw json.RawMessage) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// retires reports whether the connection that brought an answer is to take no
+// retires reports whether the connection that brought an answer may take no
 // more requests.
 func retires(a push.Answer) bool {
 	if r, ok := byReason[a.Code]; ok {

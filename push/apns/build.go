@@ -20,7 +20,7 @@ const (
 	MaxAlertPayload = 4096
 )
 
-const voipSuffix = ".voip" // what a topic of VoIP pushes has after the bundle id
+const voipSuffix = ".voip" // the suffix of a VoIP topic, after the bundle id
 
 // Errors of [Build].
 var (
@@ -31,14 +31,14 @@ var (
 	ErrEnvironment = errors.New("the environment is neither production nor sandbox")
 )
 
-// Request is what is sent for one message, without the address and the
+// Request is the request for one message, without the address and the
 // authorization, which a [Client] adds.
 type Request struct {
 	Notification apns2.Notification
 	Expiration   int64 // Unix seconds; 0 asks for one delivery attempt and no storage
 }
 
-// Build puts a message into APNs's words; bundleID serves where the device
+// Build makes the request for a message; bundleID is used where the device
 // registered none. It is pure, so that a preview shows exactly what Send would
 // send.
 //
@@ -90,7 +90,7 @@ func Build(m push.Message, bundleID string) (Request, error) {
 	return r, nil
 }
 
-// Header is the request's header as it is sent, but for the authorization.
+// Header is the request's header as it is sent, without the authorization.
 func (r Request) Header() http.Header {
 	n := r.Notification
 	h := http.Header{}
@@ -143,12 +143,12 @@ func alertBody(m push.Message) ([]byte, error) {
 	return nil, err
 }
 
-// encode fits the wake into what limit leaves beside the system's part.
+// encode fits the wake into the bytes that the system's part leaves of limit.
 func encode(m push.Message, system aps, limit int) ([]byte, error) {
 	wrap := func(wake []byte) ([]byte, error) {
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false) // six bytes for each <, > and & would come off the limit
+		e.SetEscapeHTML(false) // escaped, each <, > and & would take six bytes of the limit
 		if err := e.Encode(payload{system, wake}); err != nil {
 			return nil, err
 		}

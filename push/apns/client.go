@@ -18,7 +18,7 @@ import (
 type Config struct {
 	Credential []byte        // as [Credential.Marshal] wrote it
 	Pools      *Pools        // the process's connections
-	Timeout    time.Duration // of one Send, connecting included; default 3 s
+	Timeout    time.Duration // time limit of one Send, connecting included; default 3 s
 	Logger     *slog.Logger  // gets a line for each refused authorization; default none
 }
 
@@ -59,8 +59,8 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// Close gives the client's connections back, when another credential took the
-// place of its own. Requests under way end as they would have.
+// Close releases the client's connections after its credential was replaced.
+// Requests under way end normally.
 func (c *Client) Close() error {
 	c.closing.Do(func() {
 		for environment := range c.clients {
@@ -70,7 +70,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Serves implements [push.Sender]: Apple takes no notification back.
+// Serves implements [push.Sender]: APNs cannot revoke a notification.
 func (c *Client) Serves(p call.Purpose) bool { return p != call.PurposeRevoke }
 
 // Key is the key that the client signs with.
@@ -93,8 +93,8 @@ func (c *Client) Send(ctx context.Context, m push.Message) push.Answer {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	x := &exchange{authorization: b.header, expiration: request.Expiration}
-	// What apns2 makes of the answer is not used: it loses the status of one
-	// that is no JSON, and the milliseconds of a timestamp.
+	// apns2's parsed answer is not used: it loses the status of an answer that
+	// is not JSON, and the milliseconds of a timestamp.
 	_, err = c.clients[m.Environment].PushWithContext(context.WithValue(ctx, exchangeKey{}, x), &request.Notification)
 	if x.status == 0 {
 		return noAnswer(err, x.sent)
@@ -119,7 +119,7 @@ func (c *Client) Preview(m push.Message) (push.Request, error) {
 	return push.Request{Method: http.MethodPost, URL: c.pools.URL(m.Environment) + "/3/device/" + push.Mask, Header: h, Body: request.Body()}, nil
 }
 
-// unsent is the verdict on a message that APNs has no form for.
+// unsent is the verdict on a message that cannot be put into APNs's form.
 func unsent(err error) push.Answer {
 	a := byReason[push.NotSent].Answer
 	if errors.Is(err, ErrToken) {
@@ -143,7 +143,7 @@ func noAnswer(err error, sent bool) push.Answer {
 	return a
 }
 
-// plain says in words without addresses why a request found no connection.
+// plain says, without addresses, why a request found no connection.
 func (e *waitError) plain() string {
 	if e.dial != nil {
 		return "no connection: " + push.DescribeFailure(e.dial)
@@ -151,7 +151,7 @@ func (e *waitError) plain() string {
 	return "no room on a connection: " + push.DescribeFailure(e.cause)
 }
 
-// refused deals with a refused authorization.
+// refused handles a refused authorization.
 func (c *Client) refused(a *push.Answer, b *bearer) {
 	if a.Code == apns2.ReasonExpiredProviderToken && !c.signer.renew(b) {
 		a.Retry = push.RetryNever

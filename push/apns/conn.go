@@ -16,16 +16,16 @@ import (
 // its lock.
 type conn struct {
 	cc      *http.ClientConn
-	primed  bool      // its first answer came: the server has told its limit of streams
+	primed  bool      // its first answer has come, so the server's limit of streams is known
 	used    int       // requests that hold a place
 	asked   time.Time // when the request before the first answer was sent
-	retired bool      // takes no more requests; closed when the last one ends
+	retired bool      // takes no more requests, and closes when the last one ends
 
 	heard atomic.Int64 // Unix nanoseconds of the last answer
 }
 
-// free reports whether the connection may take one more request, as far as is
-// known without asking it.
+// free reports whether the connection may take one more request, as far as the
+// pool knows.
 func (c *conn) free() bool { return !c.retired && (c.primed || c.used == 0) }
 
 // dialer makes connections to one address.
@@ -86,9 +86,9 @@ func unprocessed(err error) bool {
 	return goneAway(err)
 }
 
-// goneAway reports whether a request was not read since the connection takes no
-// more. net/http exports no value for these two; the case GOAWAY of TestCases holds
-// the texts true.
+// goneAway reports whether a request was not read because the connection takes
+// no more. net/http exports no value for these two; the case GOAWAY of
+// TestCases holds the texts true.
 func goneAway(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "graceful shutdown GOAWAY") || strings.Contains(text, "client conn not usable")

@@ -16,7 +16,8 @@ import (
 )
 
 // Credential is an authentication token signing key of a team, as Apple's
-// developer account issues it (a .p8 file), with what the file does not say.
+// developer account issues it (a .p8 file), with the ids that the file does not
+// contain.
 type Credential struct {
 	TeamID   string `json:"team_id"`             // 10 characters; the provider token's iss
 	KeyID    string `json:"key_id"`              // 10 characters; the provider token's kid
@@ -35,8 +36,8 @@ type Key struct {
 	fingerprint string // of the public key
 }
 
-// CredentialError lists all that is wrong with a credential, in words for the
-// operator who stored it. It quotes nothing of the key.
+// CredentialError lists all faults of a credential, for the operator who stored
+// it. It quotes nothing of the key.
 type CredentialError struct {
 	Problems []string
 }
@@ -140,5 +141,5 @@ func ValidBundleID(text string) bool {
 	return text == "" || bundleIDForm.MatchString(text)
 }
 
-// id tells keys apart: the same key id with another private key is another key.
+// id identifies a key: the same key id with another private key is another key.
 func (k Key) id() string { return k.TeamID + "/" + k.KeyID + "/" + k.fingerprint }

@@ -9,8 +9,8 @@ import (
 )
 
 // The verdicts that the rows share. Apple asks to wait 15 minutes after its own
-// failures, which no ring lasts: one more attempt is made on another
-// connection, and none after it.
+// failures, which is longer than a ring: one more attempt is made on another
+// connection, and then none.
 var (
 	accepted       = push.Answer{Outcome: push.Accepted, Retry: push.RetryNever, Blame: call.BlameNone, Token: push.TokenKeep}
 	refusedUs      = push.Answer{Outcome: push.Refused, Reason: call.ReasonVendorRefused, Retry: push.RetryNever, Blame: call.BlameUs, Token: push.TokenKeep}

@@ -17,13 +17,14 @@ const (
 )
 
 // patience is how long a new connection may leave its first request unanswered
-// before another one is dialled for those who wait.
+// before the pool dials another one for the requests that wait.
 const patience = 500 * time.Millisecond
 
 var errPoolClosed = errors.New("the pool of connections is closed")
 
 // pool keeps a few connections to one address for one team and key. Requests
-// wait in order for a place on one of them, never on the server's limit.
+// wait in order for a place on one of them. They never wait inside a connection
+// for the server's limit of streams.
 type pool struct {
 	dialer *dialer
 	max    int // connections
@@ -41,7 +42,8 @@ type pool struct {
 	dialErr  error     // of the last dial, where it failed
 }
 
-// turn is what a waiter gets: a place, or why there is none.
+// turn is what a waiting request gets: a place, or the reason why there is
+// none.
 type turn struct {
 	conn *conn
 	err  error
@@ -54,9 +56,8 @@ func newPool(d *dialer, maxConns int) *pool {
 	return p
 }
 
-// watch hands out places that connections report of their own accord. Their
-// hook may run inside a call that the pool makes under its lock, so it only
-// signals.
+// watch hands out places when connections report room by their hook. Their hook
+// may run inside a call that the pool makes under its lock, so it only signals.
 func (p *pool) watch() {
 	for {
 		select {
@@ -147,8 +148,8 @@ func (p *pool) serve() {
 		p.waiters[0] <- turn{conn: c}
 		p.waiters = p.waiters[1:]
 	}
-	// A connection on its way may turn out to hold hundreds of requests, so a
-	// second is dialled only once none is on its way.
+	// A connection that is being dialled may hold hundreds of requests, so
+	// another one is dialled only when none is under way.
 	if len(p.waiters) > 0 && p.dialing == 0 && len(p.conns) < p.max && !p.learning() {
 		p.dial()
 	}
@@ -173,8 +174,8 @@ func (p *pool) sweep() {
 	})
 }
 
-// learning reports whether a connection waits for its first answer, and has not
-// done so for long: its room is about to be known.
+// learning reports whether a connection has waited a short time for its first
+// answer: its limit of streams will be known soon.
 func (p *pool) learning() bool {
 	return slices.ContainsFunc(p.conns, func(c *conn) bool {
 		return !c.primed && !c.retired && time.Since(c.asked) < patience
@@ -234,8 +235,9 @@ func (p *pool) dial() {
 	}()
 }
 
-// failed notes a failed dial. With no connection left, those who wait are told
-// at once: each has its own rule for trying again. The caller holds p.mu.
+// failed handles a failed dial. If no connection is left, all waiting requests
+// fail at once; their callers decide whether to try again. The caller holds
+// p.mu.
 func (p *pool) failed(err error) {
 	p.failures++
 	p.notUntil = time.Now().Add(min(dialPauseMin<<min(p.failures-1, 10), dialPauseMax))

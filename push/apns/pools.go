@@ -45,11 +45,12 @@ type Pools struct {
 
 	mu      sync.Mutex
 	pools   map[poolKey]*sharedPool
-	signers map[string]*signer // kept without users too: a key that returns has its token still
+	signers map[string]*signer // kept without users too: a key that is used again still has its token
 	closed  bool
 }
 
-// sharedPool is a pool with the number of its clients; without any it is closed.
+// sharedPool is a pool with the number of its clients; it is closed when there
+// are none.
 type sharedPool struct {
 	*pool
 	users int
@@ -112,7 +113,7 @@ func (p *Pools) of(environment string, key Key) *pool {
 	return open.pool
 }
 
-// release gives a pool back.
+// release gives a pool up.
 func (p *Pools) release(environment string, key Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -36,26 +36,27 @@ var (
 	ErrPurpose = errors.New("not a purpose that the channel serves")
 	ErrNoToken = errors.New("the message has no token")
 
-	// ErrNoClientID is a client's, whose key file lacks what a revoke needs.
+	// ErrNoClientID means that the key file lacks the client id, which a revoke
+	// needs.
 	ErrNoClientID = errors.New("the key file has no client_id of the app")
 )
 
-// Request is what is sent for one message, without the address and the
+// Request is the request for one message, without the address and the
 // authorization, which a [Client] adds.
 type Request struct {
 	Header http.Header
 	Body   []byte
 }
 
-// Build puts a message into Push Kit's words. It is pure, so that a preview
-// shows exactly what Send would send.
+// Build makes the request for a message. It is pure, so that a preview shows
+// exactly what Send would send.
 //
 // It returns [ErrChannel], [ErrPurpose], [ErrNoToken], or an error that wraps
 // [call.ErrPayloadTooLarge] where the ids alone pass [MaxBody].
 func Build(m push.Message) (Request, error) { return build(m, m.Token) }
 
-// build is Build with what stands in the place of the token, which is not
-// counted: a mask there changes nothing else.
+// build is Build with another text, such as a mask, in place of the token. The
+// token does not count towards the limit, so nothing else changes.
 func build(m push.Message, token string) (Request, error) {
 	if m.Token == "" {
 		return Request{}, ErrNoToken
@@ -144,9 +145,9 @@ func fits(b body) bool {
 	return err == nil && size <= MaxBody
 }
 
-// bodySize counts the bytes that the vendor's limit is about. The documents say
-// "4096 bytes, tokens not counted" and no more; taken here as the whole JSON
-// with target.token emptied.
+// bodySize counts the bytes to which the vendor's limit applies. The documents
+// say "4096 bytes, tokens not counted" and no more; taken here as the whole
+// JSON with target.token emptied.
 func bodySize(b body) (int, error) {
 	b.Target.Token = []string{}
 	text, err := encode(b)
@@ -156,7 +157,7 @@ func bodySize(b body) (int, error) {
 func encode(b any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false) // six bytes for each <, > and & would come off the limit
+	enc.SetEscapeHTML(false) // escaped, each <, > and & would take six bytes of the limit
 	if err := enc.Encode(b); err != nil {
 		return nil, err
 	}

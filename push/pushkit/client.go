@@ -26,7 +26,7 @@ type Config struct {
 	KeyFile []byte // the service account's JSON key file
 	BaseURL string // scheme and host; default [DefaultBaseURL]
 
-	Timeout     time.Duration  // of one Send, connecting included; default 3 s
+	Timeout     time.Duration  // time limit of one Send, connecting included; default 3 s
 	DialTimeout time.Duration  // of one connection and of its TLS handshake; default 2 s
 	MaxConns    int            // connections to the vendor at most; default 64 over https, 256 over http. Over HTTP/1.1 it bounds the sends in flight
 	RootCAs     *x509.CertPool // default the system's
@@ -88,10 +88,11 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// defaultMaxConns weighs two protocols. Over HTTP/1.1 a connection carries one
-// send at a time, so the number bounds the sends in flight. Over HTTP/2 a few
-// carry everything, but a burst that meets no connection opens as many as it
-// may before the first one is shared: each costs a TLS handshake.
+// defaultMaxConns is a compromise between two protocols. Over HTTP/1.1 a
+// connection carries one send at a time, so the number bounds the sends in
+// flight. Over HTTP/2 a few connections carry everything, but a burst that
+// finds none open dials as many as allowed before the first one is shared, and
+// each costs a TLS handshake.
 func defaultMaxConns(scheme string) int {
 	if scheme == "http" {
 		return 256
@@ -119,8 +120,8 @@ func parseBase(text string) (*url.URL, error) {
 // URL is where wakes and notices go.
 func (c *Client) URL() string { return c.url.String() }
 
-// Serves implements [push.Sender]: to take a notification back, the key file
-// must name the app's client id.
+// Serves implements [push.Sender]: to revoke a notification, the key file must
+// contain the app's client id.
 func (c *Client) Serves(p call.Purpose) bool { return p != call.PurposeRevoke || c.revoke != nil }
 
 // build is Build for what this client serves, and where the request goes.
@@ -135,7 +136,7 @@ func (c *Client) build(m push.Message, token string) (Request, *url.URL, error) 
 	return request, c.url, err
 }
 
-// KeyFile is the service account that the client speaks for.
+// KeyFile is the service account of the client.
 func (c *Client) KeyFile() KeyFile { return c.key }
 
 // Close closes the connections that are not in use.
@@ -186,7 +187,7 @@ func header(request Request, authorization string) {
 	request.Header.Set("User-Agent", "relay")
 }
 
-// renew deals with a refused authorization.
+// renew handles a refused authorization.
 func (c *Client) renew(a *push.Answer, refused *bearer) {
 	if !c.signer.renew(refused) {
 		a.Retry = push.RetryNever

@@ -34,8 +34,8 @@ var (
 	}()
 )
 
-// family is the rule for codes that the table does not have, by their
-// beginnings. It is our reading of how the known ones are numbered.
+// family is the rule for unknown codes, by their first digits. It is an
+// assumption, based on how the known codes are numbered.
 type family struct {
 	prefixes []string
 	row      Code
@@ -62,8 +62,8 @@ var strangeReason = Code{
 	Advice:  call.Say("Look the reason up in Huawei's documents of Push Kit. The token is kept.", "请在华为 Push Kit 文档中查询该原因；Token 会保留。"), Answer: refusedUs,
 }
 
-// lookup returns what is known of a code or of a code and reason; ok is false
-// where not even a family is.
+// lookup returns the row of a code, or of a code and reason, else that of its
+// family; ok is false where there is none.
 func lookup(key string) (row Code, ok bool) {
 	if row, ok := byCode[key]; ok {
 		return row, true
