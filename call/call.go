@@ -62,11 +62,11 @@ type Call struct {
 
 	RejectPolicy RejectPolicy
 	MaxDuration  time.Duration // of the answered call
-	RulesVersion string        // the rules that planned it
+	RulesVersion string        // the version of the rules that decided it
 
 	CreatedAt  time.Time
 	ExpiresAt  time.Time // end of the ring
-	DeadlineAt time.Time // when time alone ends the call next; see Expire
+	DeadlineAt time.Time // when the call ends by itself; see Expire
 	RingingAt  time.Time
 	AnsweredAt time.Time
 	ActiveAt   time.Time
@@ -88,11 +88,11 @@ type Leg struct {
 	Platform     Platform
 	DeviceType   DeviceType
 	Channel      Channel // as the gate chose it
-	WakeChannel  Channel // of the wake that is under way or was made last; "" before
+	WakeChannel  Channel // the channel of the wake that is under way or was sent last; "" before the first
 	Presentation Presentation
 	Status       LegStatus
 	Reason       Reason
-	Decision     Decision // the gate's, at the invitation
+	Decision     Decision // the decision at the invitation
 	Enterprise   bool     // the device may be told the caller's Enterprise
 
 	VendorCallID string // the id under which the device's system knows the call
@@ -100,7 +100,7 @@ type Leg struct {
 	LastSeq      int64  // highest report number seen
 
 	HandedOverAt time.Time
-	AlertedAt    time.Time // when a vendor accepted a notification of the call that it would take back
+	AlertedAt    time.Time // when a vendor accepted a notification of the call that it can revoke
 	ConfirmedAt  time.Time
 	RingingAt    time.Time
 	AnsweredAt   time.Time
@@ -138,7 +138,7 @@ type Event struct {
 	Time time.Time
 }
 
-// TakeEvents hands out the events noted since the last time and forgets them.
+// TakeEvents returns the events noted since its last call and forgets them.
 func (c *Call) TakeEvents() []Event {
 	noted := c.noted
 	c.noted = nil
@@ -178,7 +178,7 @@ func (c *Call) Confirmed() bool {
 	return slices.ContainsFunc(c.Legs, func(l Leg) bool { return !l.ConfirmedAt.IsZero() })
 }
 
-// UserID is whose devices take part in the call.
+// UserID is the user whose devices take part in the call.
 func (c *Call) UserID() string {
 	if c.Direction == Outgoing {
 		return c.Caller.UserID
@@ -209,9 +209,9 @@ func (c *Call) Reachable() int {
 }
 
 // Invite starts an incoming call: it sets the first states of the call and of
-// its planned legs, and ends the call at once where no device can ring
-// (unreachable, or busy where only the limit stood in the way of one). newID
-// makes the legs' ids.
+// its planned legs, and ends the call at once where no device can ring (as
+// unreachable, or as busy where a device was skipped for the limit alone).
+// newID makes the legs' ids.
 func (c *Call) Invite(plan []Decision, ring time.Duration, now time.Time, newID func() uuid.UUID) {
 	c.Direction, c.Status = Incoming, StatusWaking
 	c.CreatedAt, c.ExpiresAt = now, now.Add(ring)

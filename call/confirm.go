@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Source is the way over which an app heard of a call.
+// Source is how an app heard of a call.
 type Source string
 
 const (
@@ -34,16 +34,16 @@ const (
 // Verdicts lists every verdict.
 var Verdicts = []Verdict{VerdictRing, VerdictStop}
 
-// Answer is what a confirm is told.
+// Answer is the answer to a confirm.
 type Answer struct {
 	Verdict Verdict
 	Reason  string // why to stop: a leg status, a leg reason or an end reason; "" on ring
 }
 
-// Confirm notes that a leg's app is awake and tells it whether to ring. gate
-// is the region's verdict as of now ("" lets it through); it is asked only
-// while the leg has not been admitted, so that a VPN switched on in mid-call
-// cannot end one. A leg that the gate refuses is closed.
+// Confirm notes that a leg's app is awake and tells it whether to ring. gate is
+// the present verdict of the region rules ("" admits the leg). It counts only
+// while the leg has not been admitted, so that a VPN switched on during a call
+// cannot end it. A leg that is refused is closed.
 //
 // Errors: ErrNotFound, ErrRegionNot, ErrRegionUnsure.
 func (c *Call) Confirm(leg uuid.UUID, in Confirmation, gate Reason, now time.Time) (Answer, error) {
@@ -73,7 +73,8 @@ func (c *Call) Confirm(leg uuid.UUID, in Confirmation, gate Reason, now time.Tim
 	return Answer{Verdict: VerdictRing}, nil
 }
 
-// admit asks the region gate about a leg that has not confirmed yet.
+// admit applies the verdict of the region rules to a leg that has not confirmed
+// yet.
 func (c *Call) admit(l *Leg, gate Reason, now time.Time) error {
 	if !l.ConfirmedAt.IsZero() {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Platform is the operating system family of a device.
+// Platform is the operating system of a device.
 type Platform string
 
 const (
@@ -48,8 +48,8 @@ const (
 // Channels lists every channel.
 var Channels = []Channel{PushKitVoIP, PushKitAlert, APNsVoIP, APNsAlert, Connection}
 
-// VoIP reports whether a wake over the channel starts the app itself, so that
-// a confirm may be expected without the user's tap.
+// VoIP reports whether a wake over the channel starts the app, so that it
+// should confirm without the user's tap.
 func (c Channel) VoIP() bool { return c == PushKitVoIP || c == APNsVoIP }
 
 // Presentation is how a device shows a call.
@@ -95,7 +95,7 @@ type TokenState string
 
 const (
 	TokenAlive     TokenState = "alive"
-	TokenDead      TokenState = "dead"      // the vendor said that it will never work again
+	TokenDead      TokenState = "dead"      // the vendor said that it no longer works
 	TokenSuspended TokenState = "suspended" // not to be used until the app registers again
 )
 
@@ -105,7 +105,7 @@ type Token struct {
 	State TokenState
 }
 
-// Device is one install of the app as the gate sees it.
+// Device is one install of the app, with what the rules need to know of it.
 type Device struct {
 	ID            string
 	UserID        string
@@ -158,8 +158,8 @@ func ParseVersion(s string) (v Version, ok bool) {
 	return v, true
 }
 
-// AtLeast reports whether v is min or newer. API levels decide where both
-// have one, since they are what HarmonyOS documents features by.
+// AtLeast reports whether v is min or newer. Where both have an API level it
+// decides, since HarmonyOS documents features by API level.
 func (v Version) AtLeast(min Version) bool {
 	if v.API > 0 && min.API > 0 {
 		return v.API >= min.API
@@ -173,7 +173,8 @@ func (v Version) AtLeast(min Version) bool {
 	return v.Patch >= min.Patch
 }
 
-// Vendor is who carries a channel, and whose credential an app needs for it.
+// Vendor is the company that carries a channel. An app needs a credential of
+// it.
 type Vendor string
 
 const (
@@ -184,7 +185,7 @@ const (
 // Vendors lists every vendor.
 var Vendors = []Vendor{PushKit, APNs}
 
-// Vendor is the channel's; "" for the app's own connection.
+// Vendor is the channel's vendor; "" for the app's own connection.
 func (c Channel) Vendor() Vendor {
 	switch c {
 	case PushKitVoIP, PushKitAlert:

@@ -31,20 +31,20 @@ const (
 	EndOfDay = 24 * 60
 )
 
-// Window is a part of the day. From and To are what a clock on the wall shows,
-// in minutes after midnight. One that ends earlier than it begins ends on the
-// next day, and belongs to the day on which it begins; one from a time to the
-// same time is none.
+// Window is a part of the day. From and To are local times of day, in minutes
+// after midnight. A window that ends earlier than it begins ends on the next
+// day, and belongs to the day on which it begins; one from a time to the same
+// time is none.
 type Window struct {
 	Days     []Day // none stands for every day
 	From, To int
 }
 
-// DND is a user's wish not to be disturbed: until a moment, and in every window
-// for good. The zero value wishes for nothing.
+// DND is a user's do-not-disturb setting: until a moment, and in each window
+// every week. The zero value sets nothing.
 type DND struct {
 	Windows []Window
-	Zone    *time.Location // of the windows, which do not count without it
+	Zone    *time.Location // time zone of the windows, which do not count without one
 	Until   time.Time      // zero for none
 }
 
@@ -73,9 +73,9 @@ func (d DND) Active(now time.Time) bool {
 func (w Window) on(day Day) bool { return len(w.Days) == 0 || slices.Contains(w.Days, day) }
 
 // covers reports whether a moment is in the window of a day. A window is one
-// stretch of time, though clocks may be put back or forward in it: from the
-// first moment at which they show its beginning to the last at which they reach
-// its end.
+// uninterrupted stretch of time, even if clocks change in it: from the first
+// moment at which they show its beginning to the last at which they reach its
+// end.
 func (w Window) covers(midnight time.Time, zone *time.Location, now time.Time) bool {
 	to := w.To
 	if to < w.From {
@@ -85,7 +85,7 @@ func (w Window) covers(midnight time.Time, zone *time.Location, now time.Time) b
 		now.Before(lastReached(midnight.Add(time.Duration(to)*time.Minute), zone))
 }
 
-// aDay is longer than any zone is ahead of or behind UTC.
+// aDay is longer than any zone's difference from UTC.
 const aDay = 24 * time.Hour
 
 // firstShown is the first moment at which clocks in the zone show a time, which

@@ -1,8 +1,11 @@
 // Package call holds the rules of a call, in pure Go: what a call and its legs
 // are, which steps they may take, which device may be woken over which channel
-// or why not, and what a wake carries. It does no I/O, reads no clock and knows
-// neither SQL nor HTTP: time comes in as an argument, and whoever stores a call
-// saves what its methods changed.
+// or why not, and what a wake contains. It does no I/O, reads no clock and knows
+// neither SQL nor HTTP. Time is an argument, and the caller stores what the
+// methods changed.
+//
+// Two words recur. The gate is the part of the rules that decides by a device's
+// region and kind; a leg is admitted once it has passed the gate at its confirm.
 //
 // An incoming call (an invitation):
 //

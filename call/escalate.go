@@ -15,7 +15,7 @@ import (
 const (
 	EscalateAfter = 8 * time.Second  // a wake over the policy's next channel
 	NoWakeAfter   = 15 * time.Second // the mark "no wake"
-	RewakeAfter   = 60 * time.Second // a second VoIP push: Push Kit keeps none for longer
+	RewakeAfter   = 60 * time.Second // a second VoIP push: Push Kit keeps one for 60 s at most
 )
 
 // WakeMargin is how much of the ring must be left for a wake to be sent.
@@ -26,10 +26,10 @@ func DefaultEscalation() map[Platform][]Channel {
 	return map[Platform][]Channel{HarmonyOS: {PushKitVoIP, PushKitAlert}, IOS: {APNsVoIP, APNsAlert}}
 }
 
-// pushedBy is whose pushes reach a platform.
+// pushedBy is the vendor whose pushes reach a platform.
 var pushedBy = map[Platform]Vendor{HarmonyOS: PushKit, IOS: APNs}
 
-// Channels lists those by which a push wakes a device of the platform.
+// Channels lists the channels by which a push reaches a device of the platform.
 func (p Platform) Channels() (reach []Channel) {
 	vendor, ok := pushedBy[p]
 	for _, c := range Channels {
@@ -40,8 +40,8 @@ func (p Platform) Channels() (reach []Channel) {
 	return reach
 }
 
-// CheckEscalation says all that is wrong with the policy's orders of channels;
-// nil for nothing.
+// CheckEscalation reports all faults of the policy's orders of channels; nil
+// for nothing.
 func (p Policy) CheckEscalation() error {
 	var problems error
 	for _, platform := range slices.Sorted(maps.Keys(p.Escalation)) {
@@ -73,13 +73,12 @@ func (p Policy) following(l *Leg) []Channel {
 	return slices.DeleteFunc(slices.Clone(order[own+1:]), func(c Channel) bool { return !slices.Contains(reach, c) })
 }
 
-// unconfirmed reports whether the vendor accepted a push by which the app
-// starts by itself, and the app has not said that it did.
+// unconfirmed reports whether the vendor accepted a push that starts the app,
+// and the app has not confirmed.
 func (l *Leg) unconfirmed() bool { return l.Status == LegHandedOver && l.Channel.VoIP() }
 
-// NextLook says when a leg must be looked at again because its app has not
-// confirmed: the first of what is still to be done that comes later than after.
-// Zero means never.
+// NextLook says when something is due next on a leg whose app has not
+// confirmed: the earliest time that is later than after. Zero means never.
 func (c *Call) NextLook(leg uuid.UUID, p Policy, after time.Time) (next time.Time) {
 	l := c.Leg(leg)
 	if l == nil || !l.unconfirmed() {
@@ -107,8 +106,8 @@ func (c *Call) ringsOn(at time.Time) bool { return c.ExpiresAt.Sub(at) > WakeMar
 
 // WakeAgain begins the second wake of a leg that is due by now, and returns its
 // channel; "" where none is due, or the device cannot be woken so. d is the
-// device as it is registered now. One wake of a leg is under way at a time: the
-// caller knows. What becomes of a second wake changes nothing about the leg.
+// device as it is registered now. The caller makes sure that no other wake of
+// the leg is under way. The outcome of a second wake does not change the leg.
 func (c *Call) WakeAgain(leg uuid.UUID, p Policy, d Device, configured map[Channel]bool, now time.Time) Channel {
 	l := c.Leg(leg)
 	if l == nil || !l.unconfirmed() || d.UserID != l.UserID || !c.ringsOn(now) {
@@ -132,7 +131,8 @@ func (c *Call) WakeAgain(leg uuid.UUID, p Policy, d Device, configured map[Chann
 	return ""
 }
 
-// MarkNoWake marks a leg whose app has not confirmed in time. It keeps its slot.
+// MarkNoWake marks a leg whose app has not confirmed in time. The leg keeps its
+// slot on the device.
 func (c *Call) MarkNoWake(leg uuid.UUID, now time.Time) bool {
 	l := c.Leg(leg)
 	if l == nil || !l.unconfirmed() || !l.NoWakeAt.IsZero() || now.Sub(l.HandedOverAt) < NoWakeAfter {

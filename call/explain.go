@@ -34,8 +34,8 @@ var endRows = map[EndReason]Explanation{
 // Meaning says in plain words what an end reason stands for; zero for none.
 func (r EndReason) Meaning() Text { return endRows[r].Meaning }
 
-// Advice says in plain words what to do about an end; zero where nothing is to
-// be done.
+// Advice says in plain words what to do about an end; zero where there is
+// nothing to be done.
 func (r EndReason) Advice() Text { return endRows[r].Advice }
 
 // Refusal is one way in which an app says, by not_reported, that its system did

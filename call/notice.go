@@ -11,21 +11,21 @@ type Purpose string
 const (
 	PurposeRing       Purpose = "ring"        // to wake the app, so that it rings
 	PurposeMissedCall Purpose = "missed_call" // to tell the user of a call that is over
-	PurposeRevoke     Purpose = "revoke"      // to take a notification of the call back
+	PurposeRevoke     Purpose = "revoke"      // to revoke a notification of the call
 )
 
 // Purposes lists every purpose.
 var Purposes = []Purpose{PurposeRing, PurposeMissedCall, PurposeRevoke}
 
 // NoticeLife is how long a vendor keeps a missed call's notice for a device
-// that it does not reach, and how long after the ring one is sent at all.
+// that is offline, and how long after the ring relay still sends one.
 const NoticeLife = 24 * time.Hour
 
-// NoticePatience is for how long the sending of a notice is tried.
+// NoticePatience is how long relay tries to send a notice.
 const NoticePatience = 10 * time.Minute
 
-// NoticeChannel is the channel that carries a platform's notices: one whose
-// messages the system shows by itself. "" where there is none.
+// NoticeChannel is the channel of a platform's notices: one whose messages the
+// system itself shows. "" where there is none.
 func (p Platform) NoticeChannel() Channel {
 	switch p {
 	case HarmonyOS:
@@ -42,37 +42,37 @@ func (d *Device) Notifiable(channel Channel, configured map[Channel]bool) Reason
 	return d.wakeable(channel, configured)
 }
 
-// Revocable reports whether a vendor takes a notification back that it carried
+// Revocable reports whether a vendor can revoke a notification that was sent
 // over the channel (Push Kit REST v3, revoking messages: push-type 0).
 func (c Channel) Revocable() bool { return c == PushKitAlert }
 
-// Alert notes that a vendor accepted a notification of the call for a leg, also
-// of one that has ended meanwhile.
+// Alert notes that a vendor accepted a notification of the call for a leg, even
+// for one that has ended meanwhile.
 func (c *Call) Alert(leg *Leg, over Channel, now time.Time) {
 	if over.Revocable() && leg.AlertedAt.IsZero() {
 		leg.AlertedAt = now
 	}
 }
 
-// Notice is what a leg's device is to be sent as its call now stands: the
-// notice of a missed call, the revoking of a notification that is not true any
-// more, or "" for nothing. Once it is a missed call it stays one.
+// Notice is the notice that a leg's device is due, as the call stands now: one
+// of a missed call, the revoke of an outdated notification, or "" for none.
+// Once it is a missed call it stays one.
 func (c *Call) Notice(l *Leg) Purpose {
 	switch {
 	case c.Direction != Incoming:
 		return ""
 	case c.missedBy(l):
-		return PurposeMissedCall // which takes the place of a notification of the call
+		return PurposeMissedCall // which replaces a notification of the call
 	case !l.AlertedAt.IsZero() && (!l.ConfirmedAt.IsZero() || !l.Status.Open()):
 		return PurposeRevoke
 	}
 	return ""
 }
 
-// missedBy reports whether a leg's device is told that the call was missed:
-// where it rang in vain, and where only the limit of calls or the user's own
-// rest kept it from ringing. Never a user who answered or rejected, on
-// whichever device; nor a device that the gate refused.
+// missedBy reports whether a leg's device gets the notice of a missed call: it
+// rang in vain, or it was skipped for the limit of calls or for do-not-disturb
+// alone. A user who answered or rejected on any device gets none, nor does a
+// device that the region rules refused.
 func (c *Call) missedBy(l *Leg) bool {
 	if c.Live() || !c.AnsweredAt.IsZero() || l.Platform.NoticeChannel() == "" || c.EndedAt.Sub(c.ExpiresAt) > NoticeLife {
 		return false
@@ -97,8 +97,8 @@ type NoticeText struct{ Voice, Video string }
 // MaxNoticeText bounds a NoticeText, in bytes.
 const MaxNoticeText = 256
 
-// MissedText is what the policy says to a device with a locale about a missed
-// call: by the whole locale, else by its language; "" where relay's own words
+// MissedText is the policy's text of a missed call's notice for a device's
+// locale: by the whole locale, else by its language; "" where relay's own words
 // serve.
 func (p Policy) MissedText(locale string, m Media) string {
 	wanted := tag(locale)
@@ -117,5 +117,5 @@ func (p Policy) MissedText(locale string, m Media) string {
 	return ""
 }
 
-// tag makes locales compare: zh_CN is zh-CN.
+// tag normalises a locale for comparison: zh_CN is zh-CN.
 func tag(locale string) string { return strings.ToLower(strings.ReplaceAll(locale, "_", "-")) }

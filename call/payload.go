@@ -9,22 +9,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// PayloadPolicy says what of the caller travels in a wake.
+// PayloadPolicy says what a wake contains of the caller.
 type PayloadPolicy string
 
 const (
 	PayloadFull    PayloadPolicy = "full"    // name, avatar and enterprise, as far as they fit
-	PayloadMinimal PayloadPolicy = "minimal" // nothing of the caller; the confirm tells
+	PayloadMinimal PayloadPolicy = "minimal" // nothing of the caller; the app learns it from the confirm
 )
 
 // PayloadPolicies lists every payload policy.
 var PayloadPolicies = []PayloadPolicy{PayloadFull, PayloadMinimal}
 
-// WakePayload is what a wake tells the app.
+// WakePayload is the content of a wake.
 type WakePayload struct {
 	Purpose      Purpose // of a notice; a ring needs none
 	Call, Leg    uuid.UUID
-	Token        string // speaks for this leg only
+	Token        string // valid for this leg only
 	Callee       string
 	Presentation Presentation
 	Media        Media
@@ -42,8 +42,8 @@ var ErrPayloadTooLarge = errors.New("the wake does not fit the vendor's limit")
 // payloadVersion is the "v" of every wake; it grows when a field changes its meaning.
 const payloadVersion = 1
 
-// The wake's JSON is the one wire format of this package: what may be dropped
-// from it, and in which order, is a rule of the call.
+// The wake's JSON is the only wire format in this package, because what may be
+// dropped from it, and in which order, is a rule of the call.
 type wakeJSON struct {
 	Version      int          `json:"v"`
 	Purpose      Purpose      `json:"purpose,omitempty"`
@@ -75,10 +75,10 @@ type enterpriseJSON struct {
 	EmployeeID string `json:"employee_id,omitempty"`
 }
 
-// Encode writes the wake as JSON. fits says whether a candidate is within the
-// vendor's limit, which counts bytes of its own envelope too. What does not
-// fit is dropped in this order: enterprise, avatar_url, then the name is cut
-// at a rune; never an id.
+// Encode writes the wake as JSON. fits reports whether a candidate is within
+// the vendor's limit, which includes the vendor's own envelope. What does not
+// fit is dropped in this order: enterprise, avatar_url, then the name is cut at
+// a rune; never an id.
 func (p WakePayload) Encode(fits func([]byte) bool) ([]byte, error) {
 	w := wakeJSON{
 		Version: payloadVersion, Purpose: p.Purpose, Call: p.Call, Leg: p.Leg, Token: p.Token, Callee: p.Callee, Presentation: p.Presentation, Media: p.Media,
@@ -102,7 +102,7 @@ func (p WakePayload) Encode(fits func([]byte) bool) ([]byte, error) {
 	return w.cutName(fits)
 }
 
-// cutName finds the longest beginning of the name that fits, by halving.
+// cutName finds the longest prefix of the name that fits, by binary search.
 func (w *wakeJSON) cutName(fits func([]byte) bool) ([]byte, error) {
 	name := w.Caller.Name
 	ends := []int{0} // byte lengths at which the name may be cut

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Decision is what the gate decided about one device, with what it knew.
+// Decision is the decision about one device, with its evidence.
 type Decision struct {
 	Device       Device
 	Channel      Channel      // "" where no rule reaches the device
-	Presentation Presentation // as the rules have it, also where a later check refused
+	Presentation Presentation // as the rules have it, even where a later check refused the device
 	Reason       Reason       // "" lets the device through
 	Region       RegionVerdict
 	Enterprise   bool // the device may be told the caller's Enterprise
@@ -129,8 +129,8 @@ func (r *Rules) Gate(d Device, now time.Time) Decision {
 	return decision
 }
 
-// GateOutgoing decides whether a device may start a call now: the region gate
-// and the limit of outgoing calls.
+// GateOutgoing decides whether a device may start a call now, by the region
+// rules and the limit of outgoing calls.
 func (r *Rules) GateOutgoing(d Device, now time.Time) (Decision, bool) {
 	decision := r.Gate(d, now)
 	return decision, d.AliveOutgoing < r.Limits[d.Platform].Outgoing

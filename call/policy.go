@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Policy is what an app decides for all its calls. The zero value is not
-// valid; DefaultPolicy makes a new app work.
+// Policy is an app's settings for all its calls. The zero value is not valid;
+// DefaultPolicy makes a new app work.
 type Policy struct {
 	Reject      RejectPolicy
 	Payload     PayloadPolicy
@@ -20,9 +20,9 @@ type Policy struct {
 	// that no old call rings later (Responding to VoIP notifications from PushKit).
 	APNsVoIPExpiration time.Duration
 
-	// Escalation is each platform's channels in order: where a wake was accepted and
-	// the app does not confirm, one over the channel after the leg's own follows. An
-	// empty order leaves that out.
+	// Escalation is the order of each platform's channels: where the vendor
+	// accepted a wake and the app does not confirm, a second wake goes over the
+	// channel after the leg's own. With an empty order there is none.
 	Escalation map[Platform][]Channel
 
 	NoticeTexts map[string]NoticeText // of missed calls' notices, by locale; see MissedText

@@ -127,8 +127,8 @@ func (r Reason) Meaning() Text { return reasonRows[r].Meaning }
 // Advice says in plain words what to do about a reason; zero for none.
 func (r Reason) Advice() Text { return reasonRows[r].Advice }
 
-// Blame says whose fault a reason is, as far as it tells: an attempt's answer
-// knows better. "" for none.
+// Blame says whose fault a reason is, as far as the reason alone tells; the
+// answer to an attempt tells more. "" for none.
 func (r Reason) Blame() Blame { return reasonRows[r].blame }
 
 // missable reports whether a device skipped for the reason is told that it missed

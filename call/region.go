@@ -10,9 +10,9 @@ import (
 	"golang.org/x/text/language"
 )
 
-// MainlandChina is the one region that the rules single out. Hong Kong, Macao
-// and Taiwan have codes of their own and are not part of it here, as in the
-// Call Service Kit's and the App Store's documents.
+// MainlandChina is the only region with rules of its own. Hong Kong, Macao and
+// Taiwan have codes of their own and are not part of it here, as in the Call
+// Service Kit's and the App Store's documents.
 const MainlandChina = "CN"
 
 // EvidenceSource says who or what told a device's region.
@@ -38,10 +38,11 @@ type Evidence struct {
 	At      time.Time
 }
 
-// EvidenceMaxAge is how long a signal counts. What the backend says never ages.
+// EvidenceMaxAge is how long a signal counts. What the backend says never
+// expires.
 const EvidenceMaxAge = 90 * 24 * time.Hour
 
-// Area is a region as the rules see it.
+// Area is a region as the rules distinguish it.
 type Area string
 
 const (
@@ -62,14 +63,14 @@ type Signal struct {
 type SignalUse string
 
 const (
-	UseDecided    SignalUse = "decided"     // it settled the verdict, alone or with others that agree
-	UseOverruled  SignalUse = "overruled"   // a stronger source decided, or newer evidence of the deciding one
+	UseDecided    SignalUse = "decided"     // it decided the verdict, alone or with others that agree
+	UseOverruled  SignalUse = "overruled"   // a stronger source decided, or newer evidence of the same source
 	UseConflict   SignalUse = "conflict"    // it disagrees with another fresh signal
 	UseStale      SignalUse = "stale"       // older than EvidenceMaxAge
 	UseNotCounted SignalUse = "not_counted" // an IP address outside mainland China, or no country at all
 )
 
-// RegionVerdict is where a device is held to be, and why.
+// RegionVerdict is the region that a device is taken to be in, and why.
 type RegionVerdict struct {
 	Area    Area
 	Country string // "" where unknown
@@ -78,12 +79,12 @@ type RegionVerdict struct {
 
 // JudgeRegion weighs the evidence of a device's region as of now. What the
 // backend said decides; else, on iOS, a fresh storefront; else the fresh
-// signals must agree. An IP address counts only where it speaks for mainland
-// China: VPNs and roaming make it worthless as evidence against. Mixed, stale
-// or no evidence is unknown: the gate fails closed.
+// signals must agree. An IP address counts only as evidence for mainland China;
+// VPNs and roaming make it worthless as evidence against. Without evidence, or
+// with mixed or stale evidence, the region is unknown.
 func JudgeRegion(p Platform, evidence []Evidence, now time.Time) RegionVerdict {
 	v := RegionVerdict{Area: AreaUnknown, Signals: make([]Signal, 0, len(evidence))}
-	alone := newest(evidence, FromBackend) // the evidence that decides by itself
+	alone := newest(evidence, FromBackend) // evidence that decides alone
 	if alone == nil && p == IOS {
 		if alone = newest(evidence, FromStorefront); alone != nil && now.Sub(alone.At) > EvidenceMaxAge {
 			alone = nil
@@ -142,7 +143,7 @@ func CountryOfISO(code string) (country string, ok bool) {
 	if err != nil || !r.IsCountry() {
 		return "", false
 	}
-	return r.Canonicalize().String(), true // UK is GB, or two signals of one country would disagree
+	return r.Canonicalize().String(), true // UK means GB; otherwise two signals of one country would disagree
 }
 
 // CountryOfMCC normalises a mobile country code (ITU-T E.212).
@@ -151,7 +152,7 @@ func CountryOfMCC(mcc string) (country string, ok bool) {
 	return country, ok
 }
 
-// CountryOfPhone tells the country of an E.164 number, with its plus sign.
+// CountryOfPhone returns the country of an E.164 number, with its plus sign.
 func CountryOfPhone(number string) (country string, ok bool) {
 	n, err := phonenumbers.Parse(number, phonenumbers.UNKNOWN_REGION)
 	if err != nil || !phonenumbers.IsPossibleNumber(n) {
@@ -164,7 +165,7 @@ func CountryOfPhone(number string) (country string, ok bool) {
 	return CountryOfISO(region)
 }
 
-// CountryOfIP tells the country of a public address; ok is false for private,
+// CountryOfIP returns the country of a public address; ok is false for private,
 // reserved and unlisted ones. The data are those of the iploc module.
 func CountryOfIP(addr netip.Addr) (country string, ok bool) {
 	addr = addr.Unmap()

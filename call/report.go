@@ -61,7 +61,7 @@ var FailureCauses = []FailureCause{CauseOther, CauseRouteBusy, CauseConnectionFa
 // call (Call Service Kit error codes, 1007200003).
 const tooManyCalls = 1007200003
 
-// Report is one thing that an app said about a call.
+// Report is one statement of an app about a call.
 type Report struct {
 	Seq          int64 // numbered by the app, from 1, per call
 	Event        ReportEvent
@@ -84,7 +84,8 @@ func (e ReportEvent) ends() bool {
 	return e == ReportRejected || e == ReportDisconnected || e == ReportNotReported
 }
 
-// audio reports whether the event is a remark that changes no state.
+// audio reports whether the event is about the sound alone and changes no
+// state.
 func (e ReportEvent) audio() bool {
 	switch e {
 	case ReportMuted, ReportUnmuted, ReportSpeakerOn, ReportSpeakerOff, ReportRingtoneMuted:
@@ -94,9 +95,9 @@ func (e ReportEvent) audio() bool {
 }
 
 // Report makes the step that an app reported. A seq lower than the highest one
-// seen is kept for the record and changes nothing; whether the same seq came
-// before is its keeper's to know. gate is as for Confirm: it is asked where
-// the report implies a first confirm.
+// seen changes nothing. The caller stores reports and recognizes a repeated
+// seq. gate is as for Confirm; it counts where the report implies a first
+// confirm.
 //
 // Errors: ErrNotFound, ErrEnded, ErrAnswered, ErrLostRace, ErrMedia,
 // ErrRegionNot, ErrRegionUnsure. A refused report counts as seen.
@@ -109,7 +110,7 @@ func (c *Call) Report(leg uuid.UUID, r Report, gate Reason, now time.Time) error
 		if l.Status.Open() {
 			return nil
 		}
-		return regionError(l.Reason) // a device that the gate refused gets the same answer to all its reports
+		return regionError(l.Reason) // a device that the region rules refused gets the same answer to all its reports
 	}
 	l.LastSeq = r.Seq
 	if !l.Status.Open() {
@@ -128,13 +129,13 @@ func (c *Call) Report(leg uuid.UUID, r Report, gate Reason, now time.Time) error
 	if err := c.reportStep(l, r, now); err != nil {
 		return err
 	}
-	if first && l.VendorCallID == "" { // as the confirm that this report implies would have told
+	if first && l.VendorCallID == "" { // as the confirm would have been told that this report implies
 		l.VendorCallID = r.VendorCallID
 	}
 	return nil
 }
 
-// reportStep is a report that takes the leg forward.
+// reportStep applies a report that moves the leg forward.
 func (c *Call) reportStep(l *Leg, r Report, now time.Time) error {
 	if c.Direction == Outgoing {
 		c.reportOutgoing(l, r, now)
@@ -155,7 +156,7 @@ func (c *Call) reportStep(l *Leg, r Report, now time.Time) error {
 	}
 }
 
-// connect brings the winner to active or held; held implies active.
+// connect moves the winner to active or held; held implies active.
 func (c *Call) connect(l *Leg, event ReportEvent, now time.Time) {
 	if event == ReportHeld && l.Status == LegHeld {
 		return
@@ -167,8 +168,8 @@ func (c *Call) connect(l *Leg, event ReportEvent, now time.Time) {
 	}
 }
 
-// reportClosed is a report about a leg that is over. What ends it once more,
-// or only remarks on it, is welcome; a step forward is too late.
+// reportClosed applies a report about a closed leg. Another end, or a report
+// that changes no state, is accepted; a step forward is too late.
 func (c *Call) reportClosed(l *Leg, r Report) error {
 	if err := regionError(l.Reason); err != nil {
 		return err
@@ -187,8 +188,8 @@ func (c *Call) ring(l *Leg, now time.Time) {
 	c.advance(StatusRinging, now)
 }
 
-// answer decides the race: the first leg to come here wins, and the others
-// fall silent. The winner may come again.
+// answer decides who wins: the first leg that gets here. The others are closed.
+// The winner may repeat its answer.
 func (c *Call) answer(l *Leg, media Media, now time.Time) error {
 	if c.AnsweredBy == l.DeviceID {
 		return nil
@@ -214,7 +215,7 @@ func (c *Call) answer(l *Leg, media Media, now time.Time) error {
 	return nil
 }
 
-// reportEnd is a report after which the leg is over.
+// reportEnd applies a report that closes the leg.
 func (c *Call) reportEnd(l *Leg, r Report, now time.Time) error {
 	answered := l.answered()
 	switch {
@@ -247,8 +248,8 @@ func (c *Call) reportEnd(l *Leg, r Report, now time.Time) error {
 	return nil
 }
 
-// reportOutgoing is a step of a call that the device itself started. Only
-// active and held change it; what the far end does before is for the record.
+// reportOutgoing applies a report about a call that the device started. Only
+// active and held change it; earlier events of the far end are only recorded.
 func (c *Call) reportOutgoing(l *Leg, r Report, now time.Time) {
 	if r.Event == ReportActive || r.Event == ReportHeld {
 		c.connect(l, r.Event, now)
@@ -256,5 +257,5 @@ func (c *Call) reportOutgoing(l *Leg, r Report, now time.Time) {
 }
 
 // Admits reports whether the event implies that the app is awake and may show
-// the call, so that a leg without a confirm has to pass the region gate first.
+// the call, so that a leg without a confirm has to pass the region rules first.
 func (e ReportEvent) Admits() bool { return !e.ends() && !e.audio() }

@@ -77,7 +77,7 @@ var rules2026November = &Rules{
 // allRules holds every version that an app's policy may name, newest last.
 var allRules = []*Rules{rules2026November}
 
-// LatestRules is the policy that apps get which name none.
+// LatestRules is the version for apps that name none.
 func LatestRules() *Rules { return allRules[len(allRules)-1] }
 
 // RulesVersion finds a version of the policy by name; "" is the latest.
@@ -93,7 +93,7 @@ func RulesVersion(name string) (*Rules, bool) {
 	return nil, false
 }
 
-// match reports whether the row is about the device in that area.
+// match reports whether the row applies to the device in that area.
 func (row *Row) match(d *Device, version Version, area Area) bool {
 	return row.Platform == d.Platform &&
 		(len(row.Types) == 0 || slices.Contains(row.Types, d.Type)) &&

@@ -59,7 +59,7 @@ const (
 	EndCompleted   EndReason = "completed"   // the winner hung up, or the backend ended an answered call
 	EndRejected    EndReason = "rejected"    // the callee refused it
 	EndBusy        EndReason = "busy"        // every device that could ring was busy
-	EndCanceled    EndReason = "canceled"    // the caller's side withdrew it before an answer
+	EndCanceled    EndReason = "canceled"    // the caller's side canceled it before an answer
 	EndMissed      EndReason = "missed"      // nobody answered within the ring
 	EndUnreachable EndReason = "unreachable" // no device could be woken
 	EndFailed      EndReason = "failed"      // a device or a vendor failed
@@ -72,7 +72,7 @@ var EndReasons = []EndReason{EndCompleted, EndRejected, EndBusy, EndCanceled, En
 type LegStatus string
 
 const (
-	LegSkipped    LegStatus = "skipped"     // the gate refused the device; Reason says why
+	LegSkipped    LegStatus = "skipped"     // the device was refused; Reason says why
 	LegWaking     LegStatus = "waking"      // its wake is to be sent or under way
 	LegHandedOver LegStatus = "handed_over" // the vendor accepted the wake
 	LegConfirmed  LegStatus = "confirmed"   // the app said that it is awake
@@ -113,8 +113,8 @@ func (s LegStatus) Open() bool { return legProgress[s] > 0 }
 var beforeAnswer = []LegStatus{LegAnsweredElsewhere, LegDeclinedElsewhere, LegRejected, LegBusy, LegCanceled, LegMissed}
 
 // CanBecome reports whether the state table has a step from s to next: forward
-// among the open states, between active and held, and from an open state to
-// the ends that fit it. Nothing leaves an end.
+// among the open states, between active and held, and from an open state to the
+// ends that fit it. An end is final.
 func (s LegStatus) CanBecome(next LegStatus) bool {
 	if !s.Open() || s == next || next == LegSkipped {
 		return false

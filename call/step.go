@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Errors of the steps. Each is a verdict on the request, not on the service.
+// Errors of the steps: they refuse a request, and are no failures of relay.
 var (
 	ErrNotFound     = errors.New("the call has no such leg")
 	ErrEnded        = errors.New("the call has ended")
@@ -19,7 +19,7 @@ var (
 	ErrRegionUnsure = errors.New("the device's region is not known")
 )
 
-// regionError is the refusal that belongs to a region reason; nil for others.
+// regionError is the error of a region reason; nil for other reasons.
 func regionError(r Reason) error {
 	switch r {
 	case ReasonRegionNotSupported:
@@ -53,8 +53,9 @@ func (c *Call) advanceLeg(l *Leg, to LegStatus, now time.Time) bool {
 	return true
 }
 
-// closeLeg ends an open leg. A leg that is marked "no wake" ends so when its
-// call ends without it, since that is what an operator looks for.
+// closeLeg ends an open leg. A leg that is marked "no wake" ends with that
+// status when its call ends before the app confirmed, since this is what an
+// operator looks for.
 func (c *Call) closeLeg(l *Leg, end LegStatus, reason Reason, now time.Time) {
 	if !l.Status.Open() {
 		return
@@ -88,7 +89,7 @@ func (c *Call) advance(to Status, now time.Time) {
 		c.note(EventCallAnswered, uuid.Nil, now)
 	case StatusActive:
 		c.ActiveAt = now
-		if c.AnsweredAt.IsZero() { // outgoing: the far end's answer is the start of media
+		if c.AnsweredAt.IsZero() { // outgoing: the far end has answered when media starts
 			c.AnsweredAt = now
 			c.DeadlineAt = now.Add(c.MaxDuration)
 		}
@@ -96,8 +97,8 @@ func (c *Call) advance(to Status, now time.Time) {
 	}
 }
 
-// finish ends the call and closes every leg that is still open with the end
-// that legs of such a call have.
+// finish ends the call and closes every open leg with the status that fits the
+// call's end.
 func (c *Call) finish(reason EndReason, now time.Time) {
 	if !c.Live() {
 		return
@@ -132,7 +133,8 @@ func (c *Call) settle(now time.Time) {
 	c.finish(reason, now)
 }
 
-// endsCallAs is what a closed leg says about a call that nobody took.
+// endsCallAs is the end reason that a closed leg suggests for a call that
+// nobody answered.
 func (l *Leg) endsCallAs() EndReason {
 	switch l.Status {
 	case LegRejected:
@@ -202,9 +204,9 @@ func (c *Call) LoseLeg(leg uuid.UUID, now time.Time) bool {
 	return true
 }
 
-// LeaveCall closes a leg whose device no longer belongs to its user: it rings no
-// more. One that answered goes on, for its app still reports the end. It reports
-// whether it closed the leg.
+// LeaveCall closes a leg whose device no longer belongs to the leg's user, so
+// that it stops ringing. A leg that answered goes on, since its app still
+// reports the end. It reports whether it closed the leg.
 func (c *Call) LeaveCall(leg uuid.UUID, now time.Time) bool {
 	l := c.Leg(leg)
 	if l == nil || !l.Status.Open() || l.answered() {
@@ -217,8 +219,8 @@ func (c *Call) LeaveCall(leg uuid.UUID, now time.Time) bool {
 
 func (l *Leg) answered() bool { return legProgress[l.Status] >= legProgress[LegAnswered] }
 
-// Cancel withdraws a call that nobody answered. An ended call stays as it
-// ended, without an error; ErrAnswered where a device answered.
+// Cancel cancels a call that nobody has answered. An ended call stays as it is,
+// without an error; ErrAnswered where a device answered.
 func (c *Call) Cancel(now time.Time) error {
 	switch c.Status {
 	case StatusEnded:
@@ -230,8 +232,8 @@ func (c *Call) Cancel(now time.Time) error {
 	return nil
 }
 
-// End ends a call: completed where it was answered, else canceled. An ended
-// call stays as it ended.
+// End ends a call: as completed if it was answered, else as canceled. An ended
+// call stays as it is.
 func (c *Call) End(now time.Time) {
 	switch c.Status {
 	case StatusAnswered, StatusActive:
@@ -241,9 +243,9 @@ func (c *Call) End(now time.Time) {
 	}
 }
 
-// Expire ends a call whose deadline has come: missed at the end of the ring or
-// of dialing, completed at the longest duration of an answered call. It
-// reports whether it ended the call.
+// Expire ends a call whose deadline has passed: as missed at the end of the
+// ring or of dialing, as completed at the longest duration of an answered call.
+// It reports whether it ended the call.
 func (c *Call) Expire(now time.Time) bool {
 	if !c.Live() || now.Before(c.DeadlineAt) {
 		return false

@@ -11,28 +11,28 @@ import (
 	"golang.org/x/text/language"
 )
 
-// Language is one in which relay explains itself, as a BCP 47 tag.
+// Language is a language of relay's explanations, as a BCP 47 tag.
 type Language string
 
 const (
 	English Language = "en"
-	Chinese Language = "zh-Hans" // also for those who read the traditional script: better than English
+	Chinese Language = "zh-Hans" // also for readers of the traditional script: better than English
 )
 
-// Languages lists every language. The first is for those who ask for none of them.
+// Languages lists every language. The first is the default.
 var Languages = []Language{English, Chinese}
 
 var languages = language.NewMatcher([]language.Tag{language.English, language.SimplifiedChinese})
 
-// LanguageOf chooses the language for somebody by an Accept-Language header
-// (RFC 9110, section 12.5.4) or by a locale such as zh-CN or zh_CN.
+// LanguageOf chooses the language by an Accept-Language header (RFC 9110,
+// section 12.5.4) or by a locale such as zh-CN or zh_CN.
 func LanguageOf(wanted string) Language {
 	_, i := language.MatchStrings(languages, wanted)
 	return Languages[i]
 }
 
-// Text is something said to people, in every language. Only Say makes one, so
-// that none can be forgotten.
+// Text is a text for people, in every language. Only Say makes one, so that no
+// language can be forgotten.
 type Text struct{ english, chinese string }
 
 // Say makes a text.
@@ -46,7 +46,7 @@ func (t Text) In(l Language) string {
 	return t.english
 }
 
-// IsZero reports whether nothing is said.
+// IsZero reports whether there is no text.
 func (t Text) IsZero() bool { return t == Text{} }
 
 // With puts values in the places of a text's verbs, which are those of package
@@ -114,7 +114,7 @@ func narrow(r rune) bool {
 	return (unicode.IsLetter(r) || unicode.IsDigit(r)) && !fullWidth && !unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
 }
 
-// Then is a sentence with another one after it; without the one, the other alone.
+// Then joins two sentences; where one is zero, the result is the other.
 func (t Text) Then(next Text) Text {
 	switch {
 	case t.IsZero():
@@ -125,7 +125,7 @@ func (t Text) Then(next Text) Text {
 	return Text{t.english + " " + next.english, joinChinese(t.chinese, next.chinese)}
 }
 
-// List names several things: "a, b and c".
+// List joins several names: "a, b and c".
 func List(items []Text) Text {
 	var all Text
 	for i, item := range items {

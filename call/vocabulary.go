@@ -17,10 +17,10 @@ type HarmonyState struct {
 	Report ReportEvent // what an app that enters this state reports; "" for nothing
 }
 
-// HarmonyStates lists every VoipCallState. Its IDLE stands for a call that the
-// system does not know yet. A held call has no call status of its own, and
-// DISCONNECTING is nothing to us: the leg is as before until DISCONNECTED.
-// The leg of an outgoing call is confirmed while it dials.
+// HarmonyStates lists every VoipCallState. Its IDLE is a call that the system
+// does not know yet. A held call has no call status of its own. DISCONNECTING
+// has no counterpart: the leg stays as before until DISCONNECTED. The leg of an
+// outgoing call is confirmed while it dials.
 var HarmonyStates = []HarmonyState{
 	{HarmonyEnum{"VOIP_CALL_STATE_IDLE", 0}, []Status{StatusWaking}, []LegStatus{LegSkipped, LegWaking, LegHandedOver, LegConfirmed}, ""},
 	{HarmonyEnum{"VOIP_CALL_STATE_RINGING", 1}, []Status{StatusRinging}, []LegStatus{LegRinging}, ReportRinging},
@@ -106,7 +106,7 @@ var HarmonyFailureCauses = []HarmonyFailureCause{
 	{HarmonyEnum{"CONNECTION_FAILED", 2}, CauseConnectionFailed},
 }
 
-// SIP is how a SIP gateway tells something to its peer.
+// SIP is what a SIP gateway sends to its peer.
 type SIP struct {
 	Code   int    // of the response to the INVITE (RFC 3261)
 	Phrase string // of that code
@@ -128,8 +128,8 @@ func (s Status) SIP() (SIP, bool) {
 	return r, ok
 }
 
-// endSIP follows RFC 3398, section 7.2.4.1, where Q.850 has a cause: the
-// Reason header tells nobody answered (19) from not reached (20).
+// endSIP follows RFC 3398, section 7.2.4.1, where Q.850 has a cause: the Reason
+// header distinguishes nobody answered (19) from not reached (20).
 var endSIP = map[EndReason]SIP{
 	EndCompleted:   {200, "OK", "Q.850;cause=16"}, // the INVITE was answered; a BYE carries the reason
 	EndRejected:    {603, "Decline", "Q.850;cause=21"},
@@ -152,7 +152,7 @@ var legSIPReason = map[LegStatus]string{
 }
 
 // SIPReason is the Reason header (RFC 3326) of a CANCEL to the callee's own SIP
-// phone, by which it knows not to list a missed call; "" for none.
+// phone, so that the phone does not list a missed call; "" for none.
 func (s LegStatus) SIPReason() string { return legSIPReason[s] }
 
 var statusTwilio = map[Status]string{
@@ -169,7 +169,7 @@ var endTwilio = map[EndReason]string{
 func (s Status) Twilio() string { return statusTwilio[s] }
 
 // Twilio is the status that Twilio's Call resource has for a call that ended
-// so. It has no word of its own for a refusal: that is busy.
+// so. It has no status of its own for a rejection, which becomes busy.
 func (r EndReason) Twilio() string { return endTwilio[r] }
 
 // HarmonyState is the VoipCallState of a call's status.
