@@ -15,7 +15,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// database is where the database is, for every command that needs one.
+// database is the address of the database, for every command that needs one.
 type database struct {
 	URL     string `name:"database-url" env:"DATABASE_URL" help:"The Postgres database, e.g. postgres://user@host/relay." placeholder:"URL"`
 	URLFile string `name:"database-url-file" env:"DATABASE_URL_FILE" help:"A file that holds the database URL." placeholder:"FILE"`
@@ -25,7 +25,7 @@ func (d database) url() (string, error) {
 	return secret("DATABASE_URL", "--database-url", d.URL, d.URLFile)
 }
 
-// masterKeys seal credentials and sign device tokens.
+// masterKeys encrypt credentials and sign device tokens.
 type masterKeys struct {
 	Key  string `name:"master-key" env:"RELAY_MASTER_KEY" help:"Seals vendor credentials and signs device tokens: 32 bytes in base64. Several, separated by commas: the first seals and signs, all are accepted." placeholder:"BASE64"`
 	File string `name:"master-key-file" env:"RELAY_MASTER_KEY_FILE" help:"A file that holds the master key." placeholder:"FILE"`
@@ -110,7 +110,7 @@ func both(d database, m masterKeys) (url string, keys [][]byte, err error) {
 	return url, keys, errors.Join(urlErr, keyErr)
 }
 
-// vendors is where the vendors' services are.
+// vendors has the addresses of the vendors' services.
 type vendors struct {
 	PushKitURL     string `name:"push-kit-url" env:"RELAY_PUSH_KIT_URL" default:"https://push-api.cloud.huawei.com" help:"Where Push Kit is; a simulator's address for tests."`
 	APNsURL        string `name:"apns-url" env:"RELAY_APNS_URL" default:"https://api.push.apple.com" help:"Where APNs is; port 2197 serves as well as 443. A simulator's address for tests."`
@@ -118,7 +118,7 @@ type vendors struct {
 	APNsCAFile     string `name:"apns-ca-file" env:"RELAY_APNS_CA_FILE" help:"A PEM file of the authorities trusted for APNs instead of the system's, as a simulator needs it." placeholder:"FILE"`
 }
 
-// apns is the configuration of the connections to APNs.
+// apns makes the configuration of the connections to APNs.
 func (v vendors) apns() (apns.PoolsConfig, error) {
 	c := apns.PoolsConfig{ProductionURL: v.APNsURL, SandboxURL: v.APNsSandboxURL}
 	if v.APNsCAFile == "" {

@@ -141,7 +141,8 @@ func renewed(before, after map[string]string) string {
 
 var keyFileName = regexp.MustCompile(`^AuthKey_([A-Z0-9]{10})\.p8$`)
 
-// keyIDOf is the key id in the name that Apple gives a key's file; "" for none.
+// keyIDOf reads the key id from the file name that Apple gives a key; "" for
+// none.
 func keyIDOf(path string) string {
 	if found := keyFileName.FindStringSubmatch(filepath.Base(path)); found != nil {
 		return found[1]
@@ -166,7 +167,8 @@ func pushKitCredential(app string, file []byte) (store.Credential, error) {
 	return store.Credential{AppID: app, Vendor: call.PushKit, Secret: file, About: about}, nil
 }
 
-// apnsCredential checks a token signing key with what its file does not say.
+// apnsCredential checks a token signing key, and the ids that its file does not
+// contain.
 func apnsCredential(app string, c apns.Credential) (store.Credential, error) {
 	if _, err := c.Check(); err != nil {
 		return store.Credential{}, err

@@ -51,7 +51,7 @@ func startSims(logger *slog.Logger) (*sims, error) {
 	return s, nil
 }
 
-// close ends both; nothing is left that could fail.
+// close ends both. There is no error to report.
 func (s *sims) close() {
 	_ = s.pushKit.Close()
 	if s.apns != nil {
@@ -90,7 +90,7 @@ type demoDevice struct {
 	what   string // for people
 	script devicesim.Script
 	about  map[string]any // of its registration
-	tokens []string       // the names of those that it has
+	tokens []string       // the names of the tokens that it has
 	away   bool           // its app does not run until a push starts it
 }
 
@@ -157,8 +157,8 @@ func with(about map[string]any, field string, value any) map[string]any {
 	return about
 }
 
-// token is one of the device's vendor tokens, the same in every run. Hexadecimal
-// digits are a token to both vendors.
+// token is one of the device's vendor tokens, the same in every run.
+// Hexadecimal digits are a valid token for both vendors.
 func (d demoDevice) token(name string) string {
 	sum := sha256.Sum256([]byte(name + " of " + d.id))
 	return hex.EncodeToString(sum[:])
@@ -205,7 +205,7 @@ func startDevices(ctx context.Context, wg *sync.WaitGroup, demo []demoDevice, s 
 			return fmt.Errorf("registering the simulated device %s: %w", d.id, err)
 		}
 		if d.away && len(d.tokens) == 0 {
-			continue // nothing reaches it, so there is nothing for it to do
+			continue // nothing reaches it, so it does nothing
 		}
 		running, stopped := context.WithCancel(ctx)
 		wg.Go(func() {
@@ -224,9 +224,9 @@ func startDevices(ctx context.Context, wg *sync.WaitGroup, demo []demoDevice, s 
 	return nil
 }
 
-// hangUp ends the calls in which the simulated phones were when an earlier run
-// ended: the phones of this run know nothing of them, and three would leave no
-// room for another one for hours.
+// hangUp ends the calls that the simulated phones were in when an earlier run
+// ended. The phones of this run do not know them, and three of them would block
+// a phone for hours.
 func hangUp(ctx context.Context, st *store.Store) error {
 	for _, d := range demoDevices {
 		calls, err := st.LiveCalls(ctx, demoApp, d.id, demoUser)

@@ -28,7 +28,7 @@ type devCommand struct {
 	NoDevices bool   `help:"Without simulated devices."`
 }
 
-// ready is what a program needs to know of a running `relay dev`.
+// ready is what a program needs to use a running `relay dev`.
 type ready struct {
 	URL         string `json:"url"`
 	APIKey      string `json:"api_key"`
@@ -40,7 +40,8 @@ type ready struct {
 	APNsSim     string `json:"apns_sim"`
 }
 
-// Run starts everything, tells how to use it, and stops it all when told to.
+// Run starts everything, prints how to use it, and stops everything when ctx
+// ends.
 func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 	logger := slog.New(slog.NewTextHandler(io.err, &slog.HandlerOptions{Level: c.Level}))
 	pg, err := localpg.Start(ctx, localpg.Options{Dir: c.Data, Durable: true, Logger: logger})
@@ -122,7 +123,8 @@ func devDatabase(ctx context.Context, pg *localpg.Server) (string, error) {
 	return url, err
 }
 
-// devSecrets are kept between runs, so that a key in a shell's history works on.
+// devSecrets are kept between runs, so that a key in a shell's history still
+// works.
 type devSecrets struct {
 	MasterKey []byte `json:"master_key"`
 	APIKey    string `json:"api_key"`
@@ -145,7 +147,8 @@ func readDevSecrets(path string) (devSecrets, error) {
 	if b, err = json.Marshal(s); err != nil {
 		return s, err
 	}
-	// Whole or not at all: a kill in the middle leaves no half of a file.
+	// Write and rename, so that a kill in the middle leaves no half-written
+	// file.
 	fresh := path + ".new"
 	if err := os.WriteFile(fresh, b, 0o600); err != nil {
 		return s, err
@@ -163,7 +166,7 @@ func newDevKey() string {
 	return store.KeyPrefix + "dev_" + base64.RawURLEncoding.EncodeToString(random(18))
 }
 
-// install puts the demo app, its keys and its credentials in their place.
+// install creates the demo app, its keys and its credentials.
 func (s devSecrets) install(ctx context.Context, st *store.Store, sims *sims) error {
 	if _, _, _, err := st.ChangeApp(ctx, demoApp, call.PolicyChange{}); err != nil {
 		return err
@@ -186,7 +189,7 @@ func (s devSecrets) install(ctx context.Context, st *store.Store, sims *sims) er
 	return nil
 }
 
-// awaitReady waits until calls can be taken in, as they can within moments.
+// awaitReady waits the few moments until calls can be made.
 func awaitReady(ctx context.Context, st *store.Store) error {
 	for {
 		err := st.Ready(ctx)
@@ -201,7 +204,7 @@ func awaitReady(ctx context.Context, st *store.Store) error {
 	}
 }
 
-// tell prints how to use what runs.
+// tell prints how to use the running service.
 func (c *devCommand) tell(io streams, r ready) {
 	if c.JSON {
 		_ = json.NewEncoder(io.out).Encode(r) // nobody is left to tell

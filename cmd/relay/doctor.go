@@ -35,7 +35,7 @@ type examination struct {
 	checks, failures int
 }
 
-// found tells of one check; advice, where there is any, goes below it.
+// found prints the result of one check, with the advice, if any, below it.
 func (e *examination) found(g grade, what, detail, advice string) {
 	e.checks++
 	if g == trouble {
@@ -47,7 +47,7 @@ func (e *examination) found(g grade, what, detail, advice string) {
 	}
 }
 
-// Run examines what a relay needs and says what to mend.
+// Run checks everything that relay needs and says what to fix.
 func (c *doctorCommand) Run(ctx context.Context, io streams) error {
 	e := &examination{out: io.out}
 	c.examine(ctx, e)
@@ -97,8 +97,8 @@ func (c *doctorCommand) examine(ctx context.Context, e *examination) {
 	c.examineApps(ctx, e, s, apnsConfig)
 }
 
-// judgeRoundTrip holds the way to the database against the 50 ms or so that a
-// caller does not notice.
+// judgeRoundTrip compares the round trip to the database with the 50 ms or so
+// that a caller does not notice.
 func judgeRoundTrip(d time.Duration) grade {
 	if d > 20*time.Millisecond {
 		return worry
@@ -106,8 +106,8 @@ func judgeRoundTrip(d time.Duration) grade {
 	return fine
 }
 
-// Differences of this machine's clock. The vendors do not tell how much they
-// allow; Apple refuses a provider token an hour off.
+// Limits for errors of this machine's clock. The vendors do not document how
+// much they allow; Apple refuses a provider token that is an hour off.
 const (
 	clockWorry   = 5 * time.Second
 	clockTrouble = time.Minute
@@ -130,7 +130,8 @@ func (e *examination) clock(what string, ahead time.Duration) {
 		"Set the clock by NTP: vendors refuse authorizations that are signed at a wrong time.")
 }
 
-// examineApps looks at the credentials of every app, or of the one asked for.
+// examineApps checks the credentials of every app, or of the one that was
+// named.
 func (c *doctorCommand) examineApps(ctx context.Context, e *examination, s *store.Store, apnsConfig apns.PoolsConfig) {
 	apps, err := s.Apps(ctx)
 	if err != nil {

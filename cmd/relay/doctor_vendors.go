@@ -21,9 +21,9 @@ import (
 // probeTimeout bounds each question to a vendor.
 const probeTimeout = 5 * time.Second
 
-// Tokens that no vendor can have issued. A push to one reaches nobody, and its
-// refusal shows that all else was in order. That the vendors look at the token
-// last is an assumption; no document tells the order.
+// Tokens that no vendor can have issued. A push to one reaches nobody, and if
+// the token is what the vendor refuses, everything else was right. That the
+// vendors check the token last is an assumption; no document gives the order.
 const (
 	noPushKitToken = "doctor"
 	noAPNsToken    = "00"
@@ -36,7 +36,7 @@ type vendorExam struct {
 	store   *store.Store
 	pools   *apns.Pools
 	http    *http.Client
-	reached map[string]bool // URLs that were tried, and whether they answered
+	reached map[string]bool // the URLs that were tried, and whether they answered
 }
 
 func newVendorExam(v vendors, config apns.PoolsConfig, s *store.Store, e *examination) (*vendorExam, error) {
@@ -56,7 +56,7 @@ func (x *vendorExam) close() {
 	x.pools.Close()
 }
 
-// reach connects to a vendor once and holds its clock against ours.
+// reach connects to a vendor once and compares its clock with this machine's.
 func (x *vendorExam) reach(ctx context.Context, name, url string) bool {
 	if reached, tried := x.reached[url]; tried {
 		return reached
@@ -82,7 +82,7 @@ func (x *vendorExam) reach(ctx context.Context, name, url string) bool {
 	return true
 }
 
-// credential opens one app's credential and asks the vendor about it.
+// credential tries one app's credential at the vendor.
 func (x *vendorExam) credential(ctx context.Context, app string, vendor call.Vendor) {
 	what := app + ", " + vendorName(vendor)
 	c, err := x.store.Credential(ctx, app, vendor)
@@ -109,7 +109,7 @@ func (x *vendorExam) credential(ctx context.Context, app string, vendor call.Ven
 	}
 }
 
-// apns asks about each topic of each environment that the app's devices have.
+// apns tries each topic and environment that the app's devices have.
 func (x *vendorExam) apns(ctx context.Context, what, app string, secret []byte) {
 	client, err := apns.New(apns.Config{Credential: secret, Pools: x.pools, Timeout: probeTimeout})
 	if err != nil {
@@ -124,7 +124,7 @@ func (x *vendorExam) apns(ctx context.Context, what, app string, secret []byte) 
 		x.found(trouble, what, err.Error(), "")
 		return
 	}
-	if len(groups) == 0 { // no device yet: as one would come
+	if len(groups) == 0 { // no device yet: try what a first one would need
 		groups = []store.DeviceGroup{{Channel: call.APNsVoIP, Environment: apns.Production}}
 	}
 	for _, g := range groups {
@@ -153,7 +153,7 @@ func probe(channel call.Channel, token, bundleID, environment string) push.Messa
 	}
 }
 
-// judge reads the answer to a probe: a refused token is what it hoped for.
+// judge reads the answer to a probe: a refused token is the good result.
 func (x *vendorExam) judge(what, about string, a push.Answer, explain func(push.Answer) call.Explanation) {
 	if a.Outcome == push.Accepted || a.Outcome == push.TokenRefused && a.Blame == call.BlameDevice {
 		x.found(fine, what, about+": the vendor takes the credential", "")

@@ -14,7 +14,7 @@ type healthcheckCommand struct {
 	Ready bool   `help:"Ask whether calls can be taken in, the database included, and not only whether the process runs."`
 }
 
-// Run asks once; an image without a shell has nothing else to ask with.
+// Run asks once. The image has no shell or curl that could.
 func (c *healthcheckCommand) Run(ctx context.Context) error {
 	url := c.URL
 	if url == "" {

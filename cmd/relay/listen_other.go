@@ -4,5 +4,5 @@ package main
 
 import "net"
 
-// listenConfig is the system's own where it has no TCP_USER_TIMEOUT.
+// listenConfig is the default on systems without TCP_USER_TIMEOUT.
 var listenConfig net.ListenConfig

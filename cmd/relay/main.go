@@ -36,7 +36,7 @@ type cli struct {
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the relay of this machine whether it is well, for a container's health check."`
 }
 
-// streams are where a command writes: what was asked for, and the rest.
+// streams are where a command writes: its result, and everything else.
 type streams struct {
 	out, err io.Writer
 }

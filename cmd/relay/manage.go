@@ -13,7 +13,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// openStore connects a command that manages things, for as long as it runs.
+// openStore connects a management command to the database while it runs.
 func openStore(ctx context.Context, d database, keys [][]byte) (*store.Store, error) {
 	url, err := d.url()
 	if err != nil {

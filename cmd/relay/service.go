@@ -23,7 +23,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// drain is how long the service waits for what is under way when it is told to
+// drain is how long the service waits for requests under way when it is told to
 // stop.
 const drain = 10 * time.Second
 
@@ -44,7 +44,7 @@ type serviceConfig struct {
 	logger         *slog.Logger
 }
 
-// service is one relay process, put together.
+// service is everything that one relay process consists of.
 type service struct {
 	config     serviceConfig
 	store      *store.Store
@@ -57,7 +57,7 @@ type service struct {
 	cut        context.CancelCauseFunc // ends the requests that are under way
 }
 
-// newService builds everything and takes the port; run starts the work.
+// newService builds everything and listens on the port; run starts the work.
 func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -69,8 +69,9 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	if s.apns, err = apns.NewPools(c.apns); err != nil {
 		return nil, err
 	}
-	// The two know each other: the store hands wakes out, the dispatcher reports
-	// back. The store hands out none before its first call or run.
+	// The two need each other: the store hands wakes to the dispatcher, which
+	// reports outcomes back. The store hands over none before its first call or
+	// Run.
 	s.store, err = store.Open(ctx, store.Config{
 		URL: c.databaseURL, MaxConns: c.maxConns, NoListen: c.noListen, MasterKeys: c.masterKeys, Logger: c.logger, Registerer: registry,
 		OnWakes: func(w []store.Wake) { s.dispatcher.Enqueue(w) },
@@ -102,8 +103,9 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 // url is where the API is served.
 func (s *service) url() string { return "http://" + s.listener.Addr().String() }
 
-// run serves until ctx ends, then drains: no new requests, what is under way
-// ends, wakes that wait for a retry go to other processes.
+// run serves until ctx ends, then drains: it accepts no new requests, lets
+// those under way end, and leaves wakes that wait for a retry to other
+// processes.
 func (s *service) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -117,18 +119,18 @@ func (s *service) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		<-failed.Done()
-		close(s.draining) // feeds end at once, and come back at another process
+		close(s.draining) // feeds end at once, and their clients reconnect to another process
 		deadline, cancel := context.WithTimeout(background, drain-drainWakes-time.Second)
 		defer cancel()
 		err := s.server.Shutdown(deadline)
-		if errors.Is(err, context.DeadlineExceeded) { // a client that is slow for so long is cut off; that is no failure of ours
+		if errors.Is(err, context.DeadlineExceeded) { // a client that is that slow is cut off, which is no failure of relay's
 			s.config.logger.Warn("requests were cut off by the end of the drain")
-			s.cut(api.ErrStopping) // their log lines say so, and not that the client left
+			s.cut(api.ErrStopping) // so that their log lines do not say that the client left
 			err = s.server.Close()
 		}
 		s.dispatcher.Close()
 		s.apns.Close()
-		stop() // the heartbeat goes on until here: what is under way stays ours
+		stop() // the heartbeat goes on until here, so that no other process takes over what is under way
 		return err
 	})
 	err := g.Wait()
@@ -136,7 +138,7 @@ func (s *service) run(ctx context.Context) error {
 	return err
 }
 
-// openSender opens an app's credential with a vendor.
+// openSender makes the Sender of an app's credential with a vendor.
 func (s *service) openSender(ctx context.Context, appID string, vendor call.Vendor) (push.Sender, error) {
 	c, err := s.store.Credential(ctx, appID, vendor)
 	if err != nil {
@@ -151,7 +153,7 @@ func (s *service) openSender(ctx context.Context, appID string, vendor call.Vend
 	return nil, store.ErrNotFound
 }
 
-// stopUnstarted gives back what newService took, where run is not reached.
+// stopUnstarted releases what newService opened, where run is never called.
 func (s *service) stopUnstarted() error {
 	err := s.listener.Close()
 	s.dispatcher.Close()

@@ -15,7 +15,7 @@ type simCommand struct {
 	APNs    simAPNsCommand    `cmd:"" name:"apns" help:"Apple's Push Notification service, as its documents describe it."`
 }
 
-// exposure is whether a simulator may be reached from elsewhere.
+// exposure is whether a simulator may be reached from other machines.
 type exposure struct {
 	Public bool `help:"Allow addresses that are not loopback ones, as a container needs. A simulator hands keys to anybody."`
 }

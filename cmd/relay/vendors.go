@@ -12,7 +12,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// apiVendors joins those who speak to vendors for the API: it is an api.Vendors.
+// apiVendors is an api.Vendors by the packages that speak to the vendors.
 type apiVendors struct{ dispatcher *push.Dispatcher }
 
 func (apiVendors) Explain(channel call.Channel, code string, status int) call.Explanation {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Script is what the person with the phone does. The zero value only rings.
+// Script is what the user of the phone does. The zero value only rings.
 type Script struct {
 	ConfirmAfter time.Duration // from the wake to the confirm
 	AnswerAfter  time.Duration // from the ringing report to the answer or the reject
@@ -27,7 +27,7 @@ type Script struct {
 	Media        string // of the answer: "voice" or "video"; "" is the call's own
 }
 
-// Config describes one app on one phone.
+// Config describes one simulated app on one phone.
 type Config struct {
 	RelayURL   string // base URL of relay
 	PushKitURL string // base URL of the Push Kit simulator
@@ -45,20 +45,20 @@ type Config struct {
 
 	NoFeed  bool // the app keeps no connection to relay, as one that does not run until a push starts it
 	Script  Script
-	OnEvent func(Call)       // told after each change of a call; must not block; may be called at once for several calls
+	OnEvent func(Call)       // called after each change of a call; must not block; may be called concurrently for several calls
 	Now     func() time.Time // nil: time.Now
 	Logger  *slog.Logger     // nil discards
 
 	HTTPClient *http.Client  // nil: http.DefaultClient; its Timeout would cut feeds
-	Timeout    time.Duration // of one HTTP request; default 5 s
-	RetryPause time.Duration // before the first repeat, doubling; default 200 ms
+	Timeout    time.Duration // time limit of one HTTP request; default 5 s
+	RetryPause time.Duration // pause before the first repeat, doubling; default 200 ms
 	PollEvery  time.Duration // how often a live call is looked up while no feed is open; default 1 s
-	Heartbeat  time.Duration // of relay on a feed: silent for 2.5 of them, a feed is dead; default 30 s
-	YieldFor   time.Duration // from a feed that another app took over to the next one, where no push comes; default 10 s
-	LongPoll   time.Duration // of one wait for deliveries, in whole seconds; default 25 s
+	Heartbeat  time.Duration // relay's interval on a feed, which is dead after 2.5 silent intervals; default 30 s
+	YieldFor   time.Duration // pause after another app took the feed over, if no push comes; default 10 s
+	LongPoll   time.Duration // length of one wait for deliveries, in whole seconds; default 25 s
 }
 
-// Status is what became of one wake on the device.
+// Status is the state of one wake on the device.
 type Status string
 
 const (
@@ -77,7 +77,7 @@ const (
 	StatusFailed    Status = "failed"    // relay could not be reached, or the app was stopped
 )
 
-// Call is one wake and what became of it.
+// Call is one wake and its state.
 type Call struct {
 	ID           string // relay's call
 	LegID        string
@@ -86,7 +86,7 @@ type Call struct {
 	Presentation string // as relay asked for it
 	Media        string // of the call
 	Verdict      string // of the confirm; "" before
-	Reason       string // why it does not ring, or no longer: relay's word, an error code, Call Service Kit's answer
+	Reason       string // why it does not ring, or no longer: relay's reason, an error code, or the Call Service Kit's answer
 	Status       Status
 }
 
@@ -144,8 +144,8 @@ func (d *Device) Register(ctx context.Context) (answer json.RawMessage, err erro
 
 // Run registers, opens the feed and takes wakes, several at once, until ctx
 // ends; it returns after the last call is put down. It returns nil then, and an
-// error only when the registration failed. A later Run is the app started anew:
-// it gets no push again, and hears on its feed of all that is alive.
+// error only when the registration failed. A later Run is the app started
+// again: it gets no push twice, and learns of all live calls from its feed.
 func (d *Device) Run(ctx context.Context) error {
 	if _, err := d.Register(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -182,7 +182,8 @@ func (d *Device) Run(ctx context.Context) error {
 	}
 }
 
-// deliveries asks a simulator for what reached the tokens, and waits for it.
+// deliveries asks a simulator for the pushes that reached the tokens, and waits
+// for new ones.
 func (d *Device) deliveries(ctx context.Context, base string, tokens []string, after int64, page any) error {
 	q := url.Values{"token": tokens, "after": {strconv.FormatInt(after, 10)}, "wait": {strconv.Itoa(max(1, int(d.cfg.LongPoll.Seconds())))}}
 	return d.once(ctx, request{method: "GET", url: base + "/sim/deliveries?" + q.Encode()}, nil, d.cfg.LongPoll+d.cfg.Timeout, page)
@@ -208,7 +209,8 @@ func (d *Device) keep(c *Call) {
 	d.calls = append(d.calls, c)
 }
 
-// set notes a change of a call and tells it. A reason of "" keeps the last one.
+// set notes a change of a call and calls the observer. A reason of "" keeps the
+// last one.
 func (d *Device) set(c *Call, status Status, reason string) {
 	d.mu.Lock()
 	c.Status, c.Reason = status, cmp.Or(reason, c.Reason)

@@ -32,7 +32,7 @@ func (e *Refusal) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("status %d %s %s", e.Status, e.Code, e.Detail))
 }
 
-// final is the refusal that an error carries, nil where a repeat may fare better.
+// final is the refusal in an error; nil where a repeat may succeed.
 func final(err error) *Refusal {
 	var no *Refusal
 	if !errors.As(err, &no) || no.Status >= 500 || no.Status == http.StatusTooManyRequests {
@@ -46,8 +46,8 @@ type request struct {
 	body                any
 }
 
-// exchange sends a request and decodes its answer. What may pass (no answer,
-// 429, 5xx) is repeated with the same bytes.
+// exchange sends a request and decodes its answer. A temporary failure (no
+// answer, 429, 5xx) is repeated with the same bytes.
 func (d *Device) exchange(ctx context.Context, r request, answer any) error {
 	var body []byte
 	if r.body != nil {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// feed is the app's own connection to relay, on which it is told of its calls.
+// feed is the app's own connection to relay, which brings its calls.
 type feed struct {
 	mu      sync.Mutex
 	open    bool
@@ -24,7 +24,7 @@ type feed struct {
 
 	// Of the goroutine that follows the feed.
 	cursor string
-	retry  time.Duration // what relay asked for; 0 before
+	retry  time.Duration // the pause that relay asked for; 0 before it did
 }
 
 func newFeed() *feed {
@@ -47,7 +47,7 @@ func (f *feed) isOpen() bool {
 	return f.open
 }
 
-// nudge tells that a push has started the app.
+// nudge says that a push has started the app.
 func (f *feed) nudge() {
 	select {
 	case f.woken <- struct{}{}:
@@ -87,7 +87,7 @@ const (
 // refuses it.
 func (d *Device) follow(ctx context.Context, wakes *sync.WaitGroup) {
 	f := d.feed
-	f.cursor = "" // an app that starts is told all that is alive
+	f.cursor = "" // an app that starts learns of all live calls
 	f.set(false, false)
 	for failed := 0; ; {
 		opened, ended, err := d.stream(ctx, wakes)
@@ -109,7 +109,7 @@ func (d *Device) follow(ctx context.Context, wakes *sync.WaitGroup) {
 			}
 			continue
 		case no != nil && no.Status == http.StatusBadRequest && f.cursor != "":
-			f.cursor = "" // it is of a database that was restored since
+			f.cursor = "" // the cursor is of a database that was restored since
 			continue
 		case no != nil:
 			d.log.WarnContext(ctx, "the feed is refused", "error", err)
@@ -164,8 +164,8 @@ const silentBeats = 2.5
 
 var errSilent = errors.New("nothing was heard for too long")
 
-// stream opens the feed once and does what it says until it ends. ended is
-// relay's reason, "" where it gave none.
+// stream opens the feed once and follows it until it ends. ended is relay's
+// reason, "" where it gave none.
 func (d *Device) stream(ctx context.Context, wakes *sync.WaitGroup) (opened bool, ended string, err error) {
 	f, appCtx := d.feed, ctx
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -221,7 +221,7 @@ func (d *Device) stream(ctx context.Context, wakes *sync.WaitGroup) (opened bool
 			}
 			return true, closed.Reason, nil
 		}
-		f.cursor = events.last // what was told has been heeded
+		f.cursor = events.last // what it said has been done
 	}
 }
 
@@ -239,7 +239,7 @@ func (h heard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// advice is relay's view of a call for one device.
+// advice is what relay tells one device about a call.
 type advice struct {
 	Verdict string  `json:"verdict"`
 	Reason  *string `json:"reason"`
@@ -264,7 +264,7 @@ type advice struct {
 	} `json:"leg"`
 }
 
-// over tells whether the device must be silent, and why.
+// over reports whether the device must not ring, and why.
 func (a *advice) over() (reason string, over bool) {
 	if a.Verdict != "stop" && !slices.Contains(legEnds, a.Leg.Status) {
 		return "", false
@@ -275,8 +275,8 @@ func (a *advice) over() (reason string, over bool) {
 	return a.Leg.Status, true
 }
 
-// ringable are the leg statuses in which a device that hears of a call may ring.
-// One that talks already has lost the call that it was in.
+// ringable are the leg statuses in which a device that hears of a call may
+// ring. A device that talks already has lost that call in a crash.
 var ringable = []string{"waking", "handed_over", "confirmed", "ringing"}
 
 // told does what the feed says of one call. One that the device does not know is
@@ -303,7 +303,7 @@ func (d *Device) told(ctx context.Context, wakes *sync.WaitGroup, text string) {
 		VoiceAnswer: a.Call.VoiceAnswer, Conference: a.Call.Conference,
 	}}
 	w.payload.Caller.Name = a.Call.Caller.Name
-	w.name(a.Call.ID) // the system takes any id that is the app's own
+	w.name(a.Call.ID) // the system accepts any id that the app chose
 	d.keep(w.Call)
 	d.set(w.Call, StatusWoken, "")
 	wakes.Go(func() { d.take(ctx, w) })

@@ -28,7 +28,7 @@ type leg struct {
 	seq     int64
 }
 
-// enter begins a wake of a leg.
+// enter begins to handle a wake of a leg.
 func (d *Device) enter(callID, legID string) *leg {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -91,7 +91,7 @@ func (d *Device) liveCalls() []string {
 	return ids
 }
 
-// silence ends what a leg does here, because relay said so.
+// silence ends a leg's call on this device because relay said so.
 func (d *Device) silence(legID, reason string) {
 	d.mu.Lock()
 	l := d.legs[legID]

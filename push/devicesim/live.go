@@ -11,9 +11,9 @@ var legEnds = []string{
 	"skipped", "answered_elsewhere", "declined_elsewhere", "rejected", "busy", "canceled", "missed", "failed", "completed",
 }
 
-// live takes a call from its first ring to its end on this device: by the
-// script, by relay or by the end of the ring. Relay is asked only while there is
-// no feed on which it would tell.
+// live runs a call on this device from its first ring to its end: by the
+// script, by relay or by the end of the ring. It polls relay only while there
+// is no feed.
 func (d *Device) live(ctx context.Context, w *wake) {
 	defer w.leg.phase.Store(legOver)
 	script := d.cfg.Script
@@ -72,8 +72,8 @@ func (d *Device) live(ctx context.Context, w *wake) {
 	}
 }
 
-// answer takes the call; it reports whether this device won it. The system
-// hears of it first, as the Call Service Kit's guide advises.
+// answer answers the call and reports whether this device won it. It tells the
+// system first, as the Call Service Kit's guide advises.
 func (d *Device) answer(ctx context.Context, w *wake) bool {
 	d.state(ctx, w, kitAnswered)
 	err := d.report(ctx, w, report{Event: "answered", Media: cmp.Or(d.cfg.Script.Media, w.Media)})
@@ -91,7 +91,7 @@ func (d *Device) answer(ctx context.Context, w *wake) bool {
 	return true
 }
 
-// leave is the person ending the call.
+// leave ends the call for the user.
 func (d *Device) leave(ctx context.Context, w *wake, event string, status Status) {
 	d.disconnect(ctx, w)
 	if err := d.report(ctx, w, report{Event: event}); err != nil {
@@ -101,15 +101,15 @@ func (d *Device) leave(ctx context.Context, w *wake, event string, status Status
 	d.set(w.Call, status, "")
 }
 
-// disconnect takes the call off the phone, even when ctx has ended.
+// disconnect ends the call on the phone, even when ctx has ended.
 func (d *Device) disconnect(ctx context.Context, w *wake) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.Timeout)
 	defer cancel()
 	d.state(ctx, w, kitDisconnected)
 }
 
-// poll asks relay whether the call still concerns this device. It is not
-// repeated: the next poll is its repeat.
+// poll asks relay whether the call still concerns this device. A failed poll is
+// not repeated, since the next one follows.
 func (d *Device) poll(ctx context.Context, w *wake) (reason string, over bool) {
 	var answer advice
 	if err := d.once(ctx, request{method: "GET", url: d.callURL(w), bearer: d.bearer(w)}, nil, d.cfg.Timeout, &answer); err != nil {

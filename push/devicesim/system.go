@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 )
 
-// system is what lies under an app: it brings the pushes, and shows a call as
-// its own. Its answers are those of the Call Service Kit; iOS refuses nothing.
+// system is the operating system under an app: it delivers the pushes and shows
+// the calls. Its answers are those of the Call Service Kit; iOS refuses
+// nothing.
 type system interface {
 	// pushes waits for the pushes that came after those that it returned last.
 	pushes(ctx context.Context) ([]arrival, error)
-	// reportsFirst tells that a VoIP push must be shown before anything is asked.
+	// reportsFirst reports whether a VoIP push must be shown before relay is
+	// asked.
 	reportsFirst() bool
 	show(ctx context.Context, w *wake) (kitAnswer, error)
 	state(ctx context.Context, w *wake, state int) (kitAnswer, error)

@@ -24,7 +24,7 @@ type payload struct {
 	} `json:"caller"`
 }
 
-// The ways over which an app hears of a call, in relay's words.
+// The sources of a confirm, in relay's words.
 const (
 	fromPush       = "push"
 	fromConnection = "connection"
@@ -38,13 +38,13 @@ type wake struct {
 	ringEnd time.Time
 }
 
-// pushed takes one push to the end of its call.
+// pushed handles one push until its call ends.
 func (d *Device) pushed(ctx context.Context, a arrival) {
 	d.feed.nudge()
 	w := &wake{Call: &Call{Status: StatusWoken, Source: fromPush}}
 	err := json.Unmarshal(a.wake, &w.payload)
 	p := &w.payload
-	w.name(cmp.Or(a.vendorCallID, p.Call)) // CallKit wants a UUID of the app's own choice: the call's serves
+	w.name(cmp.Or(a.vendorCallID, p.Call)) // CallKit needs a UUID that the app chooses: the call's id
 	w.ringEnd = time.UnixMilli(p.ExpiresAt)
 	d.keep(w.Call)
 	if a.alert {
@@ -79,7 +79,7 @@ func (w *wake) name(vendorCallID string) {
 	w.VendorCallID, w.ID, w.LegID, w.Media, w.Presentation = vendorCallID, p.Call, p.Leg, p.Media, p.Presentation
 }
 
-// take takes a wake that entered its leg to the end of its call.
+// take handles a wake that entered its leg until its call ends.
 func (d *Device) take(ctx context.Context, w *wake) {
 	defer d.exit(w.LegID, w.leg)
 	if d.ring(ctx, w) {
@@ -114,7 +114,7 @@ func (d *Device) ring(ctx context.Context, w *wake) bool {
 	return true
 }
 
-// rouse is the time that the app takes to wake up, unless its feed says before
+// rouse waits the time that the app takes to start, unless its feed says before
 // that the call is over.
 func (d *Device) rouse(ctx context.Context, w *wake) bool {
 	t := time.NewTimer(d.cfg.Script.ConfirmAfter)
@@ -182,8 +182,8 @@ func (d *Device) confirm(ctx context.Context, w *wake) bool {
 	return false
 }
 
-// duplicate puts down a second wake of a leg that rings already (Push Kit
-// guide, in-app call messages: ROUTE_BUSY).
+// duplicate refuses a second wake of a leg that rings already (Push Kit guide,
+// in-app call messages: ROUTE_BUSY).
 func (d *Device) duplicate(ctx context.Context, w *wake) {
 	d.refuse(ctx, w, causeRouteBusy)
 	if err := d.report(ctx, w, report{Event: "not_reported", FailureCause: "route_busy", VendorCallID: w.VendorCallID}); err != nil {
@@ -234,15 +234,15 @@ func (d *Device) callURL(w *wake) string {
 	return d.cfg.RelayURL + "/v1/device/calls/" + url.PathEscape(w.ID)
 }
 
-// state tells the system how a call stands. A failure is logged: the call goes
-// on without its banner.
+// state tells the system a call's state. A failure is logged: the call goes on
+// without its banner.
 func (d *Device) state(ctx context.Context, w *wake, state int) {
 	a, err := d.system.state(ctx, w, state)
 	d.logKit(w, a, err)
 }
 
-// refuse tells the system that there is no call, or no longer, after a push for
-// one. What came over the feed it has not heard of.
+// refuse tells the system, after a push, that there is no call or no longer
+// one. The system does not know of a call that came over the feed.
 func (d *Device) refuse(ctx context.Context, w *wake, cause int) {
 	if w.Source == fromConnection {
 		return
