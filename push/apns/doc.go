@@ -1,5 +1,5 @@
-// Package apns speaks Apple's Push Notification service: it builds, sends and
-// signs requests over HTTP/2, and classifies the answers.
+// Package apns speaks to Apple's Push Notification service: it builds, signs and
+// sends requests over HTTP/2, and classifies the answers.
 //
 //	Message ─ Build ─▶ apns2.Notification ─ apns2.Client ─▶ transport ─▶ pool ─▶ Apple
 //	Answer  ◀─ ParseAnswer ◀── status, body ─────────────────┘            │
@@ -11,8 +11,9 @@
 //     than the server's limit of streams after it: with a provider token Apple
 //     allows a single stream until a request was accepted (Apple, Sending
 //     notification requests to APNs).
-//   - A stream that the server refused unread, or cut off by GOAWAY unread, is
-//     sent again inside the same attempt: nothing was received twice.
+//   - A request that the server did not read, because it refused the stream or cut
+//     it off by GOAWAY, is sent again within the same attempt. No request is
+//     received twice by that.
 //   - A connection that stays silent while a request times out gets no more
 //     requests.
 //   - One provider token per key serves all connections, for 45 to 50 minutes.
@@ -20,6 +21,6 @@
 //     later, unless the app's policy asks for some seconds; for alerts the end of
 //     the ring.
 //
-// Pools are shared by all apps of one team and key in one environment, for
-// Apple binds a connection to the team and key it met first.
+// All apps of one team and key share a pool in each environment, because Apple
+// binds a connection to the team and key of its first request.
 package apns

@@ -40,14 +40,15 @@ type signer struct {
 	current *bearer
 }
 
-// bearer returns the token of this time, signing it where none is or the last
-// is old.
+// bearer returns the current token, and signs a new one where there is none or
+// the last is old.
 func (s *signer) bearer() (*bearer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.current; b != nil {
 		age := s.now().Sub(b.issued)
-		// A clock set back makes iat a time to come; past an hour Apple refuses that too.
+		// A clock that is set back puts iat into the future; Apple refuses more
+		// than an hour of that, too.
 		if age < b.refresh && age > -maxTokenAge {
 			return b, nil
 		}
@@ -55,9 +56,9 @@ func (s *signer) bearer() (*bearer, error) {
 	return s.sign()
 }
 
-// renew replaces a token that Apple called expired, and reports whether another
-// one is there to be tried. One younger than 20 minutes is not replaced: then
-// the clock is wrong, and a new token would be refused as well.
+// renew replaces a token that Apple called expired, and reports whether there
+// is another one to try. A token younger than 20 minutes is not replaced: the
+// clock must be wrong, and a new token would be refused as well.
 func (s *signer) renew(refused *bearer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,17 +11,18 @@ import (
 )
 
 // suspicious is how long a connection must have been silent, with a request
-// waiting on it, before that request's deadline speaks against the connection.
+// waiting on it, before a timeout of that request counts against the
+// connection.
 const suspicious = time.Second
 
-// refusalPause keeps a server that refuses every stream from being asked in a
+// refusalPause keeps relay from asking a server that refuses every stream in a
 // tight loop.
 const refusalPause = 5 * time.Millisecond
 
 const userAgent = "relay"
 
-// exchange is what apns2's types have no room for: what a request needs beside
-// its Notification, and the answer as it came.
+// exchange carries what apns2's types cannot: what a request needs in addition
+// to its Notification, and the unparsed answer.
 type exchange struct {
 	authorization string
 	expiration    int64
@@ -38,8 +39,8 @@ type exchangeKey struct{}
 type transport struct{ pool *pool }
 
 // RoundTrip sends one request on a connection of the pool and reads its answer
-// to the end. What the server left unprocessed is sent again, within the
-// request's context.
+// to the end. A request that the server left unprocessed is sent again, within
+// the request's context.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	x, ok := r.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
@@ -87,9 +88,9 @@ func (t transport) once(r *http.Request, x *exchange) (*http.Response, error) {
 	return response, nil // with its status, the answer stands even if its body was cut off
 }
 
-// silentSince reports whether the connection gave no answer to anybody while a
-// request waited for its whole time: then it is likely dead, though its pings
-// have not yet said so.
+// silentSince reports whether the connection brought no answer at all while a
+// request waited until its deadline: then it is probably dead, although its
+// pings have not yet said so.
 func (c *conn) silentSince(began time.Time, err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= suspicious && c.heard.Load() < began.UnixNano()
 }

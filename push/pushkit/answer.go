@@ -25,8 +25,8 @@ type reply struct {
 }
 
 // ParseAnswer reads the vendor's answer to a request for one token. It accepts
-// anything: what cannot be read goes by the HTTP status. The token, and any
-// other secrets of the request, are masked where the vendor echoes them.
+// any body: where it cannot be read, the HTTP status decides. The token, and
+// any other secrets of the request, are masked where the vendor echoes them.
 func ParseAnswer(status int, body []byte, token string, secrets ...string) push.Answer {
 	secrets = append([]string{token}, secrets...)
 	var r reply
@@ -45,7 +45,7 @@ func ParseAnswer(status int, body []byte, token string, secrets ...string) push.
 	return a
 }
 
-// judge finds the verdict on a code, and the words to keep with it.
+// judge finds the verdict on a code, and the text to keep with it.
 func judge(status int, code, msg, token string) (push.Answer, string) {
 	key := code
 	if code == codePartial || code == codeAllInvalid {
@@ -156,7 +156,7 @@ func count(raw json.RawMessage) *int {
 	return &n
 }
 
-// key is the table's key for our token's fate.
+// key is the table's key for what the answer says of our token.
 func (d detail) key(code, token string) string {
 	for _, reason := range d.sorted() {
 		if slices.Contains(d.reasons[reason], token) {
@@ -187,7 +187,7 @@ func (d detail) sorted() []string {
 	return names
 }
 
-// String tells the reasons and counts, without tokens.
+// String lists the reasons with their counts, without tokens.
 func (d detail) String() string {
 	var parts []string
 	if names := d.sorted(); len(names) > 0 {

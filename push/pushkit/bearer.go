@@ -16,8 +16,8 @@ const (
 
 	jwtLife      = time.Hour             // prescribed; over a day is refused with 80300036
 	jwtRefresh   = 50 * time.Minute      // after this age a new one is signed
-	jwtLastUse   = jwtLife - time.Minute // past this age no request is sent with it: the vendor's clock may be ahead
-	jwtClockBack = time.Minute           // a clock set back by more makes iat a time to come, which a server may refuse
+	jwtLastUse   = jwtLife - time.Minute // no request is sent with an older one, since the vendor's clock may be ahead
+	jwtClockBack = time.Minute           // a clock that is set back by more puts iat into the future, which a server may refuse
 )
 
 // bearer is one signed JWT.
@@ -65,11 +65,11 @@ func (s *signer) bearer() (*bearer, error) {
 	return s.sign(now, false)
 }
 
-// renew replaces a JWT that the vendor refused, and reports whether another
-// one is there to be tried. Of many requests refused with the same JWT the
-// first one signs. A renewed JWT that is refused too, before it ever worked,
-// is not replaced until renewEvery has passed: then the credential is at
-// fault, and signing again for each call would only burn CPU.
+// renew replaces a JWT that the vendor refused, and reports whether there is
+// another one to try. Of many requests refused with the same JWT the first one
+// signs. A renewed JWT that is refused too, before it ever worked, is not
+// replaced until renewEvery has passed: then the credential is at fault, and
+// signing again for each call would only burn CPU.
 func (s *signer) renew(refused *bearer) bool {
 	s.signing.Lock()
 	defer s.signing.Unlock()

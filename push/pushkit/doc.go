@@ -5,8 +5,8 @@
 //	                              ▲
 //	              service-account JWT (PS256), signed once in 50 minutes, shared
 //
-// It owns the key file of a service account, the JWT made from it, the words
-// of a request, the connections to the vendor, and the meaning of each answer.
+// It owns the key file of a service account, the JWT made from it, the form of a
+// request, the connections to the vendor, and the meaning of each answer.
 //
 // What it promises:
 //
@@ -17,9 +17,9 @@
 //   - The code in the body decides what an answer means. The HTTP status is
 //     read only where there is no code, since the documents do not say which
 //     status goes with which code (Push Kit REST v3, response codes).
-//   - A token is called dead only by a reason that the vendor gave for this
-//     token. The code 80300007 alone never does: it also stands for a missing
-//     right and for a wrong project.
-//   - The private key, the JWT, tokens and names are in no error, answer or log
-//     line.
+//   - A token counts as dead only if the vendor gave a reason for this very token.
+//     The code 80300007 alone is not enough: it also stands for a missing right
+//     and for a wrong project.
+//   - The private key, the JWT, tokens and names never appear in an error, an
+//     answer or a log line.
 package pushkit

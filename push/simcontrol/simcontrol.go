@@ -1,5 +1,5 @@
-// Package simcontrol is what the control sides of the vendors' simulators share:
-// JSON in, JSON out, and an error that says what was wrong.
+// Package simcontrol reads requests and writes answers for the control sides of
+// the vendors' simulators: JSON in, JSON out, and errors that say what was wrong.
 package simcontrol
 
 import (

@@ -3,14 +3,14 @@
 //
 // It owns the folder `postgres` inside the caller's data folder, and promises:
 //
-//   - Nothing is left to configure. Binaries are searched for, or downloaded when the machine has none; started by root,
-//     Postgres runs as an unprivileged user, because it refuses to run as root.
+//   - Nothing is left to configure. The Postgres programs are searched for, or downloaded when the machine has none. Started by
+//     root, Postgres runs as an unprivileged user, because it refuses to run as root.
 //   - Only this user and root can connect: there is no TCP port, and the socket lies in a folder of mode 0700.
 //   - One owner at a time. A second one gets [ErrInUse], which names the process that holds the folder.
-//   - Postgres lives no longer than its owner, whatever ends the owner, and what a killed owner left is taken over by
-//     the next [Start] on that folder.
-//   - A folder is a whole cluster or none: a kill in the middle of its making does no harm.
-//   - No process is signalled by a process id that could meanwhile be another's.
+//   - Postgres ends with its owner, however the owner ends. If a killed owner left anything behind, the next [Start] on
+//     that folder cleans it up.
+//   - A folder holds a complete cluster or none: a kill while the cluster is made does no harm.
+//   - No process is signalled by a process id that may belong to another process by now.
 //
 // How the processes hang together:
 //

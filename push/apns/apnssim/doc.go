@@ -8,11 +8,11 @@
 //	sandbox    ─┘
 //	control    ─── plain HTTP: /sim/keys, tokens, faults, freeze, messages, deliveries, connections
 //
-// A connection allows one stream until it accepted a request, then as many as
-// Options say; after a refused push one again, until the next accepted one, as
-// users of APNs have seen. Streams over the limit are refused with
-// REFUSED_STREAM; that Apple refuses them in this way is an assumption.
+// A connection allows one stream until it has accepted a request, and then as many
+// as Options say. After a refused push it allows one again, until the next
+// accepted one, as users of APNs have observed. Streams over the limit are refused
+// with REFUSED_STREAM; that Apple does it in this way is an assumption.
 //
-// It accepts any well-formed token that it was not told about: an even number
-// of hexadecimal digits, 64 or more.
+// The simulator accepts any well-formed token whose state was not set: an even
+// number of hexadecimal digits, 64 or more.
 package apnssim

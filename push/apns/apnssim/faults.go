@@ -28,8 +28,8 @@ type Fault struct {
 	Stall      bool   `json:"stall,omitempty"`       // never answers the stream
 	LoseAnswer bool   `json:"lose_answer,omitempty"` // accepts, then resets the stream
 	GoAway     bool   `json:"goaway,omitempty"`      // sends GOAWAY with Code as its reason, and takes no more on the connection
-	// StreamLimit holds every connection at so many streams. It is not about a
-	// push: Token and Count do not go with it.
+	// StreamLimit limits the streams of every connection. It does not apply to
+	// a single push, so Token and Count cannot be set with it.
 	StreamLimit uint32 `json:"stream_limit,omitempty"`
 }
 
@@ -93,7 +93,7 @@ func (s *Sim) SetFaults(rules ...Fault) error {
 	return nil
 }
 
-// fault finds the rule for a push, and uses it up by one.
+// fault finds the rule for a push and counts one use.
 func (s *Sim) fault(st *stream) Fault {
 	_, token, _ := strings.Cut(st.path, "/3/device/")
 	s.mu.Lock()
@@ -140,8 +140,8 @@ func (s *Sim) GoAway(reason string) {
 	}
 }
 
-// SetToken tells the simulator about a token. What was kept for a device that
-// was offline reaches it when it is alive again.
+// SetToken sets the state of a token. Pushes that were kept for an offline
+// device reach it once its token is alive again.
 func (s *Sim) SetToken(token string, t Token) error {
 	if !tokenForm.MatchString(token) || len(token) < minTokenText {
 		return errors.New("the token is not an even number of hexadecimal digits, 64 or more")

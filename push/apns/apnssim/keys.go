@@ -67,7 +67,7 @@ func (s *Sim) NewKey(o KeyOptions) (SigningKey, error) {
 	return made, nil
 }
 
-// RevokeKey makes a key worthless, as the developer account can.
+// RevokeKey revokes a key, as the developer account can.
 func (s *Sim) RevokeKey(keyID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,10 +37,10 @@ func (r *refusal) body() []byte {
 	return b
 }
 
-// TokenState is what the simulator was told about a token.
+// TokenState is the state of a token that was set at the simulator.
 type TokenState string
 
-// States of a token. One that was never told about is alive.
+// States of a token. One whose state was never set is alive.
 const (
 	Alive   TokenState = "alive"
 	Dead    TokenState = "dead"     // 410 Unregistered
@@ -55,12 +55,13 @@ var tokenStates = []TokenState{Alive, Dead, Expired, Foreign, NoRight, Offline}
 // Token is what the simulator knows of a token.
 type Token struct {
 	State TokenState `json:"state"`
-	// Environment is the one that the token is good for; in the other it is
-	// 400 BadDeviceToken. "" is good for both.
+	// Environment is the one in which the token is valid; the other answers 400
+	// BadDeviceToken. "" means both.
 	Environment Environment `json:"environment,omitempty"`
 	// Topic binds the token to one topic, such as com.example.app.voip; "" is any.
 	Topic string `json:"topic,omitempty"`
-	// SinceMS is the timestamp of a 410 in Unix milliseconds; 0 is when it was told.
+	// SinceMS is the timestamp of a 410 in Unix milliseconds; 0 means the time
+	// at which the state was set.
 	SinceMS int64 `json:"since_ms,omitempty"`
 }
 

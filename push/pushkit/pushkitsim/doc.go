@@ -15,24 +15,23 @@
 //
 // What it promises:
 //
-//   - A request is checked in this order, and the first fault found is
-//     answered: route, bearer, JWT, project, push-type, JSON, payload,
-//     pushOptions, size, token count, test limits, penalty and enabled, QPS,
-//     tokens.
-//   - A phone shows its alerts as the system does: one with the notifyId of
-//     another takes its place, one with an appMessageId that was shown in the
-//     last 24 hours is not shown. A revoke takes away what waits for the phone,
-//     and what it shows until that is clicked.
-//   - A dead token (app removed, token replaced) is accepted with 80000000.
-//     Only a receipt tells.
-//   - Each request to the vendor side is kept, refused ones too, and is in the
-//     list before its answer is sent. The one exception is the fault "reset",
-//     which stands for a connection that broke before the request arrived.
+//   - A request is checked in this order, and the answer names the first fault:
+//     route, bearer, JWT, project, push-type, JSON, payload, pushOptions, size,
+//     token count, test limits, penalty and enabled, QPS, tokens.
+//   - A phone shows alerts as the system does: an alert replaces the one with the
+//     same notifyId, and an alert whose appMessageId was shown in the last 24
+//     hours is not shown. A revoke removes a notification that waits for the
+//     phone, or that it shows and nobody has clicked.
+//   - A push to a dead token (app removed, token replaced) is accepted with
+//     80000000. Only a receipt says that the token is dead.
+//   - Each request to the vendor side is recorded before its answer is sent,
+//     refused ones too. The one exception is the fault "reset", which stands for
+//     a connection that broke before the request arrived.
 //   - A message is delivered before its answer is sent, unless a fault or the
 //     token's state says otherwise.
-//   - Memory is bounded by [Limits]; the oldest goes first and is counted.
+//   - Memory is bounded by [Limits]; the oldest records are dropped, and counted.
 //
-// Where Huawei's documents are silent the choice is marked "assumption" at the
+// Where Huawei's documents say nothing, the choice is marked "assumption" at the
 // constant or function that makes it. The HTTP status that goes with an
 // application code is such a choice, except 401, 404, 502 and 503.
 //
