@@ -17,9 +17,9 @@ FUZZ = \
 	./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse ./api:FuzzSaidBy
 
-.PHONY: test lint race fuzz bench bench-invite bench-stop bench-apns bench-export postgres openapi node build release release-check
+.PHONY: test lint race fuzz bench bench-invite bench-stop bench-apns bench-export postgres pgbouncer openapi node build release release-check
 
-test: lint openapi postgres race fuzz
+test: lint openapi postgres pgbouncer race fuzz
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
@@ -83,6 +83,15 @@ release-check:
 		( cd "$$copy" && GOCACHE="$$cache" $(MAKE) --no-print-directory release VERSION="$(VERSION)" RELEASE_TIME="$(RELEASE_TIME)" >/dev/null ); \
 	done; \
 	diff "$$one/dist/SHA256SUMS" "$$two/dist/SHA256SUMS"; cat "$$one/dist/SHA256SUMS"
+
+# Some tests reach the database through PgBouncer.
+pgbouncer:
+	@command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || \
+	if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq pgbouncer; \
+	else \
+		echo "PgBouncer is missing. Debian, Ubuntu: sudo apt-get install pgbouncer; macOS: brew install pgbouncer"; exit 1; \
+	fi
 
 # The tests run on a real Postgres, 13 or newer, of which only the programs are needed.
 postgres:

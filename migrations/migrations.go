@@ -52,6 +52,7 @@ func with(url string, do func(*goose.Provider) error) error {
 	if err != nil {
 		return fmt.Errorf("database URL: %w", err)
 	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // a pooler may have another client's prepared statements
 	var db *sql.DB = stdlib.OpenDB(*config)
 	defer db.Close()
 	locker, err := lock.NewPostgresSessionLocker()

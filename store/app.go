@@ -94,7 +94,7 @@ func channelsOf(vendors []string) map[call.Channel]bool {
 //
 // Errors: ErrUnavailable.
 func (s *Store) ChangeApp(ctx context.Context, id string, change call.PolicyChange) (before, after call.Policy, made bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTransaction(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO apps (id) VALUES ($1) ON CONFLICT (id) DO NOTHING`, id)
 		if err != nil {
 			return err
@@ -179,7 +179,7 @@ type Credential struct {
 // Errors: renew's own, ErrNotFound for an unknown app, ErrNoMasterKey,
 // ErrUnavailable.
 func (s *Store) ReplaceCredential(ctx context.Context, appID string, vendor call.Vendor, renew func(about map[string]string) (Credential, error)) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.inTransaction(ctx, func(tx pgx.Tx) error {
 		// The lock in a statement of its own: what is read after it was waited for must
 		// be of a later snapshot.
 		tag, err := tx.Exec(ctx, `SELECT FROM apps WHERE id = $1 FOR NO KEY UPDATE`, appID)

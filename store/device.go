@@ -54,7 +54,7 @@ func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, erro
 			return out, translate(err)
 		}
 		again := false
-		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		err = s.inTransaction(ctx, func(tx pgx.Tx) error {
 			if err := lock(ctx, tx, r.locks(before)...); err != nil {
 				return err
 			}
@@ -69,8 +69,7 @@ func (s *Store) PutDevice(ctx context.Context, r Registration) (Registered, erro
 			out, err = s.registered(ctx, tx, r.AppID, r.Device.ID, now)
 			return err
 		})
-		// Two devices that swap their tokens wait for each other's rows.
-		if !again && !deadlocked(err) {
+		if !again {
 			s.tail.committed()
 			if err == nil {
 				err = s.leaveCalls(ctx, r.AppID, r.Device.ID, r.Device.UserID)
@@ -251,7 +250,7 @@ func (s *Store) DeleteDevice(ctx context.Context, appID, deviceID, userID string
 	if owner == "" || userID != "" && owner != userID {
 		return ErrNotFound
 	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTransaction(ctx, func(tx pgx.Tx) error {
 		if err := lock(ctx, tx, lockKey("user", appID, owner), lockKey("device", appID, deviceID)); err != nil {
 			return err
 		}

@@ -37,8 +37,64 @@ func (e *ReportError) Error() string { return fmt.Sprintf("report %d: %v", e.Ind
 // Unwrap gives the verdict itself, for errors.Is.
 func (e *ReportError) Unwrap() error { return e.Err }
 
-// translate turns the driver's errors into the package's. Only this function
-// looks at a PgError.
+// fault is what an error of the server means to whoever asked.
+type fault int
+
+const (
+	ours   fault = iota // a fault of this program: a 500 that somebody must look at
+	away                // the database cannot do it now: 503, to be tried again later
+	raced               // another transaction was in the way: it is tried again at once
+	exists              // it is there already
+	absent              // what it belongs to is not there
+)
+
+// classes says what each class of SQLSTATE means, and codes the exceptions in
+// it. A class that is not here is a fault of ours.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+var (
+	classes = map[string]fault{
+		"08": away, // connection exception; PgBouncer's own refusals too
+		"40": raced,
+		"53": away, // insufficient resources: disk, memory, connections
+		"57": away, // operator intervention: canceled, shut down, starting up
+		"58": away, // system error: the server's disk cannot be read or written
+	}
+	codes = map[string]fault{
+		"23503": absent,
+		"23505": exists,
+		"25006": away,  // read_only_sql_transaction: a standby, or a server that was replaced
+		"25P03": away,  // idle_in_transaction_session_timeout: this process stalled
+		"25P04": away,  // transaction_timeout
+		"26000": raced, // invalid_sql_statement_name: a pooler or a failover lost it; it is prepared anew
+		"40002": ours,  // transaction_integrity_constraint_violation
+		"40003": away,  // statement_completion_unknown: done or not, nobody can say
+		"42P05": raced, // duplicate_prepared_statement: another client's, behind a pooler
+		"55006": away,  // object_in_use
+		"55P03": away,  // lock_not_available
+	}
+)
+
+// Classes 25 and 55 otherwise are misuse by this program. XX is a bug of the
+// server or damaged data: a retry mends neither, and an operator must see it.
+
+func faultOf(code string) fault {
+	if f, ok := codes[code]; ok {
+		return f
+	}
+	if len(code) < 2 {
+		return ours
+	}
+	return classes[code[:2]]
+}
+
+// spoilsConnection reports whether an error says that its connection is no good
+// for what comes next.
+func spoilsConnection(code string) bool {
+	return code == "25006" || code == "26000" || code == "42P05"
+}
+
+// translate turns what the driver says into the package's errors. This file is
+// the only one that looks at the code of a PgError.
 func translate(err error) error {
 	var pg *pgconn.PgError
 	switch {
@@ -49,16 +105,12 @@ func translate(err error) error {
 	case !errors.As(err, &pg):
 		return err
 	}
-	switch pg.Code {
-	case "23505": // unique_violation
+	switch faultOf(pg.Code) {
+	case exists:
 		return fmt.Errorf("%w: %w", ErrExists, err)
-	case "23503": // foreign_key_violation: the row that it refers to does not exist
+	case absent:
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
-	case "55P03", "57014": // lock_not_available, query_canceled
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	switch pg.Code[:2] {
-	case "08", "53", "57": // connection, resources, shutdown
+	case away, raced: // still in the way after all tries
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
@@ -79,20 +131,25 @@ func lockTimedOut(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "55P03"
 }
 
-// deadlocked reports whether the server ended a transaction to resolve a
-// deadlock.
-func deadlocked(err error) bool {
+// lostRace reports whether another transaction was in the way, so that the same
+// work done again at once is likely to succeed: a deadlock that the server
+// resolved, or a conflict of snapshots.
+func lostRace(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "40P01"
+	return errors.As(err, &pg) && faultOf(pg.Code) == raced
 }
+
+// raceTries is how often work that lost a race is done again.
+const raceTries = 3
 
 // splittable reports whether a batch that failed is worth trying item by item:
 // the server answered and is well, so the fault may be one item's, such as a
-// text that it cannot store or an app's row that this program cannot read.
+// text that it cannot store, an app's row that this program cannot read, or a
+// lock that one item waits for.
 func splittable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code[:2] != "57" && pg.Code[:2] != "53"
+		return faultOf(pg.Code) != away || lockTimedOut(err)
 	}
 	return !noAnswer(err)
 }

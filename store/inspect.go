@@ -16,11 +16,12 @@ type Server struct {
 	Now       time.Time     // its time
 	RoundTrip time.Duration // of the question; Now is half of it old
 	Processes int           // other relay processes alive
+	Pooling   Pooling       // what stands between this process and the database
 }
 
 // Server asks the database about itself. Errors: ErrUnavailable.
 func (s *Store) Server(ctx context.Context) (Server, error) {
-	var v Server
+	v := Server{Pooling: s.pooling}
 	if err := s.pool.Ping(ctx); err != nil { // connect first, so that the round trip alone is measured
 		return v, translate(err)
 	}

@@ -108,6 +108,12 @@ func (l *lane[In, Out]) writeBatch(batch []*job[In, Out]) {
 	}
 	l.sizes(len(live))
 	err := l.write(live)
+	for range raceTries {
+		if !lostRace(err) {
+			break
+		}
+		err = l.write(live)
+	}
 	if err != nil && len(live) > 1 && splittable(err) {
 		for _, j := range live {
 			if err := j.ctx.Err(); err != nil { // nobody waits for it any more

@@ -58,7 +58,7 @@ func (s *Store) makePartition(ctx context.Context, table, key string, week time.
 	// Identifiers come from the list above and a date: nothing to quote.
 	attach := fmt.Sprintf(`ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')`, table, name, from, to)
 	inRange := fmt.Sprintf(`%s >= '%s' AND %[1]s < '%[3]s'`, key, from, to)
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return s.inTransaction(ctx, func(tx pgx.Tx) error {
 		if err := lock(ctx, tx, lockKey("partition", name)); err != nil {
 			return err
 		}

@@ -84,6 +84,8 @@ func (c *Config) setDefaults() {
 type Store struct {
 	config  Config
 	pool    *pgxpool.Pool
+	pooling Pooling
+	local   []setting // what each transaction sets for itself, since its session is not ours alone
 	process uuid.UUID // names this process as the owner of wakes
 	clock   clock
 	metrics *metrics
@@ -111,30 +113,16 @@ type Store struct {
 // to the list of processes. Run keeps it alive there.
 func Open(ctx context.Context, config Config) (*Store, error) {
 	config.setDefaults()
-	pc, err := pgxpool.ParseConfig(config.URL)
+	sessions, err := newSessions(ctx, &config)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", err)
+		return nil, err
 	}
-	pc.MaxConns = int32(config.MaxConns)
-	pc.ConnConfig.ConnectTimeout = 3 * time.Second
-	for name, value := range map[string]string{
-		"application_name": "relay", "timezone": "UTC",
-		"jit":                                 "off", // statements are short: compiling one takes longer than running it,
-		"max_parallel_workers_per_gather":     "0",   // and so does starting a parallel worker
-		"lock_timeout":                        fmt.Sprint(config.LockWait.Milliseconds()),
-		"idle_in_transaction_session_timeout": "5000",  // a process that stalls must not hold back the event log
-		"statement_timeout":                   "30000", // nor must a long query
-	} {
-		if _, set := pc.ConnConfig.RuntimeParams[name]; !set {
-			pc.ConnConfig.RuntimeParams[name] = value
-		}
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	pool, err := pgxpool.NewWithConfig(ctx, sessions.config)
 	if err != nil {
 		return nil, translate(err)
 	}
 	s := &Store{
-		config: config, pool: pool, metrics: newMetrics(config.Registerer), log: config.Logger, tail: newTail(),
+		config: config, pool: pool, local: sessions.local, pooling: sessions.pooling, metrics: newMetrics(config.Registerer), log: config.Logger, tail: newTail(),
 		inFlight: map[uuid.UUID]struct{}{}, notices: map[noticeKey]struct{}{},
 	}
 	if err := s.enter(ctx); err != nil {
@@ -185,7 +173,7 @@ func (s *Store) Process() uuid.UUID { return s.process }
 
 // Ready reports why the store cannot serve now; nil where it can.
 func (s *Store) Ready(ctx context.Context) error {
-	if err := s.pool.Ping(ctx); err != nil {
+	if err := s.checkWritable(ctx); err != nil {
 		return translate(err)
 	}
 	if !s.Alive() {
@@ -260,6 +248,39 @@ func (c *clock) read(ctx context.Context, pool *pgxpool.Pool) error {
 const pointPlans = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
 	set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
+// queueSettings queues what a transaction sets for itself.
+func (s *Store) queueSettings(b *pgx.Batch) {
+	if len(s.local) > 0 {
+		sql, texts := settle(s.local, true)
+		args := make([]any, len(texts))
+		for i, text := range texts {
+			args[i] = string(text)
+		}
+		b.Queue(sql, args...)
+	}
+	b.Queue(pointPlans)
+}
+
+// inTransaction runs do in a transaction of its own, and again where another
+// transaction was in the way. do looks rows up by key.
+func (s *Store) inTransaction(ctx context.Context, do func(pgx.Tx) error) error {
+	var err error
+	for range 1 + raceTries {
+		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+			b := &pgx.Batch{}
+			s.queueSettings(b)
+			if err := tx.SendBatch(ctx, b).Close(); err != nil {
+				return err
+			}
+			return do(tx)
+		})
+		if !lostRace(err) {
+			return err
+		}
+	}
+	return err
+}
+
 // readTogether runs several statements on one snapshot, in one round trip. They
 // look rows up by key.
 func (s *Store) readTogether(ctx context.Context, read func(*pgx.Batch)) error {
@@ -270,7 +291,7 @@ func (s *Store) readTogether(ctx context.Context, read func(*pgx.Batch)) error {
 	defer conn.Release() // a connection left in a transaction is closed by the pool
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
-	b.Queue(pointPlans)
+	s.queueSettings(b)
 	read(b)
 	b.Queue(`COMMIT`)
 	return translate(conn.SendBatch(ctx, b).Close())
@@ -287,8 +308,11 @@ func (s *Store) transact(ctx context.Context, patience time.Duration, load func(
 	}
 	defer conn.Release() // a connection left in a transaction is closed by the pool
 	b := &pgx.Batch{}
-	b.Queue(`BEGIN`)
-	b.Queue(pointPlans)
+	// The locks come first and the reads must see what their last holder
+	// committed: with one snapshot for the transaction, as a database may have
+	// it by default, they would not.
+	b.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
+	s.queueSettings(b)
 	if patience > 0 {
 		b.Queue(`SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(patience.Milliseconds()))
 	}

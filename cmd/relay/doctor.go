@@ -93,8 +93,22 @@ func (c *doctorCommand) examine(ctx context.Context, e *examination) {
 	e.found(judgeRoundTrip(server.RoundTrip), "database",
 		fmt.Sprintf("PostgreSQL %s, %.1f ms away; relay processes alive: %d", server.Version, float64(server.RoundTrip.Microseconds())/1000, server.Processes),
 		"A call takes two round trips. Run relay near its database.")
+	e.pooling(server.Pooling)
 	e.clock("clock and database", time.Since(server.Now)-server.RoundTrip/2)
 	c.examineApps(ctx, e, s, apnsConfig)
+}
+
+// pooling tells what stands between relay and its database.
+func (e *examination) pooling(p store.Pooling) {
+	switch p {
+	case store.Direct:
+		e.found(fine, "pooler", "none", "")
+	case store.SessionPooling:
+		e.found(fine, "pooler", "in session mode; each process takes RELAY_MAX_CONNS + 1 of its server connections", "")
+	case store.TransactionPooling:
+		e.found(worry, "pooler", "in transaction mode: relay works without LISTEN and prepared statements",
+			"Changes by other processes are found within 0.1 s instead of some milliseconds, and `relay migrate` needs the database's own address. Session mode has neither limit.")
+	}
 }
 
 // judgeRoundTrip compares the round trip to the database with the 50 ms or so

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/pushwake/relay/migrations"
+	"github.com/pushwake/relay/store"
 )
 
 type serveCommand struct {
@@ -43,7 +44,7 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 	}
 	logger := slog.New(slog.NewJSONHandler(io.err, &slog.HandlerOptions{Level: c.Level}))
 	if c.Migrate {
-		applied, err := migrations.Up(ctx, url)
+		applied, err := migrate(ctx, url)
 		if err != nil {
 			return fmt.Errorf("migrating: %w", err)
 		}
@@ -69,7 +70,7 @@ func (c *migrateCommand) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	applied, err := migrations.Up(ctx, url)
+	applied, err := migrate(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -80,4 +81,22 @@ func (c *migrateCommand) Run(ctx context.Context, io streams) error {
 		fmt.Fprintln(io.out, "applied", name)
 	}
 	return nil
+}
+
+// errMigratePooled says why the schema is not changed through a pooler of
+// transactions.
+var errMigratePooled = errors.New("DATABASE_URL leads to a pooler in transaction mode, through which two migrations cannot take turns: " +
+	"run `relay migrate` with the database's own address (the service itself may go through the pooler)")
+
+// migrate brings the schema up to date. Migrations take turns by a lock that
+// their session holds, so they need a session of their own.
+func migrate(ctx context.Context, url string) ([]string, error) {
+	pooling, err := store.FindPooling(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if pooling == store.TransactionPooling {
+		return nil, errMigratePooled
+	}
+	return migrations.Up(ctx, url)
 }

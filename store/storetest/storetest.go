@@ -88,10 +88,10 @@ func makeTemplate(ctx context.Context, s *localpg.Server) error {
 }
 
 func admin(ctx context.Context, s *localpg.Server, database, sql string) error {
-	return exec(ctx, s.URL(database), sql)
+	return run(ctx, s.URL(database), sql)
 }
 
-func exec(ctx context.Context, url, sql string) error {
+func run(ctx context.Context, url, sql string) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func Database(t testing.TB) string {
 // Exec runs SQL on a test's database: for what no store would do to it.
 func Exec(t testing.TB, url, sql string) {
 	t.Helper()
-	if err := exec(t.Context(), url, sql); err != nil {
+	if err := run(t.Context(), url, sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
