@@ -14,6 +14,7 @@ import (
 	"github.com/pushwake/relay/migrations"
 	"github.com/pushwake/relay/store"
 	"github.com/pushwake/relay/store/localpg"
+	"github.com/pushwake/relay/store/storetest"
 )
 
 const (
@@ -157,4 +158,35 @@ func (c *contender) round(b *testing.B, callers int) float64 {
 	}
 	all.Wait()
 	return float64(done.Load()) / (time.Since(start) - benchWarmUp).Seconds()
+}
+
+// BenchmarkRegister registers devices in a fresh database, 2,000 at a time from
+// 32 callers, and prints how many a second each time.
+func BenchmarkRegister(b *testing.B) {
+	for b.Loop() {
+		url := storetest.Database(b)
+		s := storetest.Open(b, store.Config{URL: url})
+		makeApp(b, s, app)
+		run(b, s)
+		for round := range 5 {
+			started := time.Now()
+			var all sync.WaitGroup
+			next := make(chan int)
+			for range 32 {
+				all.Go(func() {
+					for n := range next {
+						if _, err := s.PutDevice(b.Context(), registration(fmt.Sprint("u", n), fmt.Sprint("d", n))); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for n := range 2000 {
+				next <- 2000*round + n
+			}
+			close(next)
+			all.Wait()
+			b.ReportMetric(2000/time.Since(started).Seconds(), fmt.Sprintf("to_%d/s", 2000*(round+1)))
+		}
+	}
 }

@@ -134,7 +134,8 @@ func (s *Store) loadNotices(b *pgx.Batch, jobs []*job[step, any], load *stepLoad
 	}
 	low, high := span(ids)
 	b.Queue(`SELECT n.call_id, n.leg_id, n.purpose, n.channel, n.process, n.attempt, n.created_at, n.done_at, coalesce(n.reason, '')
-		FROM notices n WHERE n.app_id = ANY($1) AND n.call_id = ANY($2) AND n.call_id BETWEEN $3 AND $4`,
+		FROM (SELECT DISTINCT unnest($2::uuid[])) AS wanted (id) CROSS JOIN LATERAL ( -- see callsOf
+			SELECT n.* FROM notices n WHERE n.app_id = ANY($1) AND n.call_id = wanted.id AND n.call_id BETWEEN $3 AND $4 OFFSET 0) n`,
 		apps, ids, low, high).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID
 		var n noticeRow

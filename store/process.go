@@ -49,6 +49,7 @@ func (s *Store) Run(ctx context.Context) error {
 	every(time.Hour, "forgotten calls", s.sweepForgotten)
 	every(time.Hour, "partitions", s.MakePartitions)
 	every(10*time.Second, "feeds", s.cleanFeeds)
+	every(analyzeEvery, "statistics", s.analyze)
 	every(time.Minute, "cleaning", s.clean)
 	return g.Wait()
 }

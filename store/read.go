@@ -53,8 +53,7 @@ func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, columns stri
 		byID[calls[i].ID], ids[i], apps[i] = &calls[i], calls[i].ID, calls[i].AppID
 	}
 	low, high := span(ids)
-	rows, err := s.pool.Query(ctx, `SELECT `+columns+` FROM legs l
-		WHERE l.app_id = ANY($1) AND l.call_id = ANY($2) AND l.call_id BETWEEN $3 AND $4
+	rows, err := s.pool.Query(ctx, `SELECT `+columns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high)
 	if err != nil {
 		return false, translate(err)
@@ -81,12 +80,10 @@ func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, columns stri
 // LiveCalls reads the calls that are alive on a device for its user, oldest
 // first, and the database's time.
 func (s *Store) LiveCalls(ctx context.Context, appID, deviceID, userID string) ([]call.Call, error) {
-	rows, err := s.pool.Query(ctx, `SELECT `+callColumns+` FROM calls c
-		WHERE c.app_id = $1 AND c.id IN (
-			SELECT l.call_id FROM legs l
-			WHERE l.app_id = $1 AND l.device_id = $2 AND l.user_id = $3 AND l.ended_at IS NULL AND l.call_id >= $4)
-		  AND c.id >= $4
-		ORDER BY c.id`, appID, deviceID, userID, floorID(s.Now().Add(-longestCall-time.Hour)))
+	const ids = `ARRAY(SELECT l.call_id FROM legs l
+		WHERE l.app_id = $1 AND l.device_id = $2 AND l.user_id = $3 AND l.ended_at IS NULL AND l.call_id >= $4)`
+	rows, err := s.pool.Query(ctx, `SELECT `+callColumns+` FROM `+callsOf("ARRAY[$1]", ids, "$4", "$5")+` ORDER BY c.id`,
+		appID, deviceID, userID, floorID(s.Now().Add(-longestCall-time.Hour)), uuid.Max)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -97,21 +94,34 @@ func (s *Store) LiveCalls(ctx context.Context, appID, deviceID, userID string) (
 	return calls, s.readLegs(ctx, calls, legColumns)
 }
 
+// callsOf is the part of a FROM clause that gives, as c, the calls with these
+// ids, which lie between low and high. Each id is looked up by itself (OFFSET
+// keeps the planner to that). Of id = ANY (…) beside a range, the planner may
+// take the range alone for the index, and then reads every call of a day.
+func callsOf(apps, ids, low, high string) string {
+	return `(SELECT DISTINCT unnest(` + ids + `::uuid[])) AS wanted (id) CROSS JOIN LATERAL (
+		SELECT c.* FROM calls c WHERE c.app_id = ANY (` + apps + `) AND c.id = wanted.id AND c.id BETWEEN ` + low + ` AND ` + high + ` OFFSET 0) c`
+}
+
+// legsOf is the same for the legs of calls, as l.
+func legsOf(apps, ids, low, high string) string {
+	return `(SELECT DISTINCT unnest(` + ids + `::uuid[])) AS wanted (id) CROSS JOIN LATERAL (
+		SELECT l.* FROM legs l WHERE l.app_id = ANY (` + apps + `) AND l.call_id = wanted.id AND l.call_id BETWEEN ` + low + ` AND ` + high + ` OFFSET 0) l`
+}
+
 // queueCalls reads calls with their legs, without the legs' decisions, oldest
 // first. ids is a query for their ids; its arguments name their @apps, and @low
 // and @high between which the ids are.
 func queueCalls(b *pgx.Batch, calls *[]call.Call, ids string, args pgx.NamedArgs) {
 	byID := map[uuid.UUID]int{}
-	b.Queue(`SELECT `+callColumns+` FROM calls c
-		WHERE c.app_id = ANY (@apps) AND c.id = ANY (ARRAY(`+ids+`)) AND c.id BETWEEN @low AND @high ORDER BY c.id`, args).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(`SELECT `+callColumns+` FROM `+callsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+` ORDER BY c.id`, args).Query(func(rows pgx.Rows) (err error) {
 		*calls, err = pgx.CollectRows(rows, scanCall)
 		for i, c := range *calls {
 			byID[c.ID] = i
 		}
 		return err
 	})
-	b.Queue(`SELECT `+briefLegColumns+` FROM legs l
-		WHERE l.app_id = ANY (@apps) AND l.call_id = ANY (ARRAY(`+ids+`)) AND l.call_id BETWEEN @low AND @high
+	b.Queue(`SELECT `+briefLegColumns+` FROM `+legsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, args).Query(func(rows pgx.Rows) error {
 		legs, err := pgx.CollectRows(rows, scanLeg)
 		for _, l := range legs {

@@ -168,7 +168,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 	low, high := span(ids)
 	queueLocks(b, locks)
 	queueTenants(b, apps, load.tenants)
-	b.Queue(`SELECT `+callColumns+` FROM calls c WHERE c.app_id = ANY($1) AND c.id = ANY($2) AND c.id BETWEEN $3 AND $4`,
+	b.Queue(`SELECT `+callColumns+` FROM `+callsOf("$1", "$2", "$3", "$4"),
 		apps, ids, low, high).Query(func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, scanCall)
 		for _, c := range found {
@@ -176,7 +176,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 		}
 		return err
 	})
-	b.Queue(`SELECT `+legColumns+` FROM legs l WHERE l.app_id = ANY($1) AND l.call_id = ANY($2) AND l.call_id BETWEEN $3 AND $4
+	b.Queue(`SELECT `+legColumns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high).Query(func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, scanLeg)
 		for _, l := range found {

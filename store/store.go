@@ -264,16 +264,13 @@ func (s *Store) queueSettings(b *pgx.Batch) {
 // inTransaction runs do in a transaction of its own, and again where another
 // transaction was in the way. do looks rows up by key.
 func (s *Store) inTransaction(ctx context.Context, do func(pgx.Tx) error) error {
+	begin := `BEGIN ISOLATION LEVEL READ COMMITTED; ` + pointPlans // one round trip
+	for _, set := range s.local {
+		begin += fmt.Sprintf(`; SET LOCAL %s = '%s'`, set.name, set.value) // names and values of our own: nothing to quote
+	}
 	var err error
 	for range 1 + raceTries {
-		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-			b := &pgx.Batch{}
-			s.queueSettings(b)
-			if err := tx.SendBatch(ctx, b).Close(); err != nil {
-				return err
-			}
-			return do(tx)
-		})
+		err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, do)
 		if !lostRace(err) {
 			return err
 		}
