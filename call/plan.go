@@ -116,7 +116,7 @@ func (r *Rules) Gate(d Device, now time.Time) Decision {
 		return decision
 	}
 	decision.Reason = ReasonDeviceNotSupported
-	version, ok := ParseVersion(d.SystemVersion)
+	version, ok := d.Version()
 	if !ok {
 		return decision
 	}
