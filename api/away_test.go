@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pushwake/relay/api"
 	"github.com/pushwake/relay/store"
+	"github.com/pushwake/relay/store/storetest"
 )
 
 // gate stands between a relay and its database, and can shut.
@@ -145,6 +148,44 @@ func TestDatabaseAway(t *testing.T) {
 	if got := len(r.ask(r.backend, "GET", "/v1/calls", nil).want(200).get("data").([]any)); got != 1 {
 		t.Errorf("%d calls; what was refused was kept", got)
 	}
+}
+
+// TestDatabaseReadOnly: a database that can only be read refuses what writes as
+// one that is away does, and goes on answering what reads.
+func TestDatabaseReadOnly(t *testing.T) {
+	t.Parallel()
+	var url string
+	r := newRig(t, func(c *store.Config) { url = c.URL })
+	r.ask(r.backend, "PUT", "/v1/devices/d1", phone("u2", r.token("d1"))).want(200)
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u2")).want(201).text("id")
+	jwt := r.jwt("u2", "d1")
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alter := `ALTER DATABASE ` + config.Database + ` SET default_transaction_read_only = `
+	const others = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+	storetest.Exec(t, url, alter+`on`)
+	storetest.Exec(t, url, others)
+	eventually(t, "/readyz to turn", func() bool { return r.ask("", "GET", "/readyz", nil).status == 503 })
+	for range 20 {
+		for _, q := range []struct {
+			bearer, method, path string
+			body                 any
+		}{
+			{r.backend, "POST", "/v1/calls", invite("u2")}, {r.backend, "POST", "/v1/calls/" + id + "/cancel", nil}, {r.backend, "PUT", "/v1/devices/d2", phone("u2", "")},
+			{jwt, "POST", "/v1/device/calls/" + id + "/confirm", object{"source": "push"}}, {jwt, "POST", "/v1/device/calls/" + id + "/reports", report(1, "ringing")},
+		} {
+			if a := r.ask(q.bearer, q.method, q.path, q.body).refused(503, api.CodeUnavailable); a.header.Get("Retry-After") == "" {
+				t.Errorf("%s: no Retry-After", a.what)
+			}
+		}
+	}
+	r.ask(r.backend, "GET", "/v1/calls/"+id, nil).want(200)
+	r.ask("", "GET", "/healthz", nil).want(200)
+	storetest.Exec(t, url+"&default_transaction_read_only=off", alter+`off`)
+	eventually(t, "the database to be written to", func() bool { return r.ask(r.backend, "PUT", "/v1/devices/d2", phone("u2", "")).status == 200 })
+	eventually(t, "/readyz to turn back", func() bool { return r.ask("", "GET", "/readyz", nil).status == 200 })
 }
 
 // TestDatabaseSilent: a database that keeps its connections and answers nothing
