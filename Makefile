@@ -17,7 +17,7 @@ FUZZ = \
 	./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse ./api:FuzzSaidBy
 
-.PHONY: test lint race fuzz bench bench-invite bench-stop bench-apns bench-export postgres pgbouncer openapi node build release release-check
+.PHONY: test lint race fuzz bench bench-invite bench-register bench-stop bench-apns bench-export postgres pgbouncer openapi node build release release-check
 
 test: lint openapi postgres pgbouncer race fuzz
 
@@ -48,11 +48,15 @@ fuzz:
 		$(GO) test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$${t%:*}"; \
 	done
 
-bench: bench-invite bench-stop bench-apns bench-export
+bench: bench-invite bench-register bench-stop bench-apns bench-export
 
 # Natural batches against batches of one, in one run.
 bench-invite: postgres
 	$(GO) test -run '^$$' -bench Invite -benchtime 1x -timeout 10m ./store
+
+# Registrations a second in a fresh database, as it fills.
+bench-register: postgres
+	$(GO) test -run '^$$' -bench Register -benchtime 1x -timeout 10m ./store
 
 # From one phone's answer until the other phone's open feed says stop, at 200 calls a second; fails over 50 ms on one process, or 150 ms across two (p99).
 bench-stop: postgres

@@ -23,28 +23,31 @@ const analyzeEvery = time.Second
 const analyzePages = 20000
 
 // analyze has the tables analyzed that have grown to twice what they had when
-// they were analyzed last. One process at a time does it, and the others pass.
+// they were analyzed last. One process at a time does a table, and the others pass it over.
 func (s *Store) analyze(ctx context.Context) error {
 	rows, err := s.pool.Query(ctx, `SELECT c.oid::regclass::text FROM pg_class c
 		WHERE c.relnamespace = to_regnamespace(current_schema()) AND c.relkind = 'r'
+		  AND pg_has_role(c.relowner, 'USAGE') -- ANALYZE passes over others' tables
 		  AND pg_relation_size(c.oid) / current_setting('block_size')::bigint BETWEEN 2 * greatest(c.relpages, 0) + 1 AND $1`, analyzePages)
 	if err != nil {
 		return translate(err)
 	}
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(tables) == 0 {
+	if err != nil {
 		return translate(err)
 	}
-	return translate(s.inTransaction(ctx, func(tx pgx.Tx) error {
-		var mine bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockKey("analyze")).Scan(&mine); err != nil || !mine {
-			return err
-		}
-		for _, table := range tables {
-			if _, err := tx.Exec(ctx, `ANALYZE `+table); err != nil { // a regclass is quoted where it must be
+	for _, table := range tables { // each by itself: its lock stands in the way of a new partition
+		err := s.inTransaction(ctx, func(tx pgx.Tx) error {
+			var mine bool
+			if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lockKey("analyze", table)).Scan(&mine); err != nil || !mine {
 				return err
 			}
+			_, err := tx.Exec(ctx, `ANALYZE `+table) // a regclass is quoted where it must be
+			return err
+		})
+		if err != nil {
+			return translate(err)
 		}
-		return nil
-	}))
+	}
+	return nil
 }

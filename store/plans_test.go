@@ -53,10 +53,10 @@ func TestPlansOutliveEmptyTables(t *testing.T) {
 	u.key = key
 	started := time.Now()
 	run(t, u.Store)
-	u.live(0, 60)
-	small := u.pages(db, 60, 90)
-	u.live(90, 500)
-	large := u.pages(db, 500, 530)
+	u.live(0, 30)
+	small := u.pages(db, 30, 60)
+	u.live(60, 300)
+	large := u.pages(db, 300, 330)
 	t.Logf("%d statements; lived in %v", len(large), time.Since(started))
 	if len(large) < 60 {
 		t.Errorf("only %d statements were seen", len(large))
