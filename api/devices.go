@@ -22,7 +22,7 @@ func (s *server) putDevice(w http.ResponseWriter, r *http.Request, p Backend) er
 	if err != nil {
 		return err
 	}
-	in, _, warnings, err := s.registration(w, r, true)
+	in, _, err := s.registration(w, r, true)
 	if err != nil {
 		return err
 	}
@@ -34,15 +34,13 @@ func (s *server) putDevice(w http.ResponseWriter, r *http.Request, p Backend) er
 	if err != nil {
 		return err
 	}
-	out := renderDevice(d, speak(w, r))
-	out.Warnings = warnings
-	return write(w, http.StatusOK, out)
+	return write(w, http.StatusOK, renderDevice(d, speak(w, r)))
 }
 
 // putOwnDevice is PUT /v1/device: a device registers itself, says which calls it
 // has, and gets a new JWT.
 func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) error {
-	in, live, warnings, err := s.registration(w, r, false)
+	in, live, err := s.registration(w, r, false)
 	if err != nil {
 		return err
 	}
@@ -62,17 +60,16 @@ func (s *server) putOwnDevice(w http.ResponseWriter, r *http.Request, p Device) 
 		return err
 	}
 	out, at := renderDevice(d, speak(w, r)), moment(expires)
-	out.Token, out.ExpiresAt, out.Warnings = token, &at, warnings
+	out.Token, out.ExpiresAt = token, &at
 	return write(w, http.StatusOK, out)
 }
 
-// registration decodes a registration, the list of calls that the device still
-// has (nil where it does not say), and what in it was not understood and is no
-// reason to refuse it.
-func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend bool) (store.Registration, []uuid.UUID, []fieldError, error) {
+// registration decodes a registration, and the list of calls that the device
+// still has: nil where it does not say.
+func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend bool) (store.Registration, []uuid.UUID, error) {
 	body, err := bodyOf(w, r)
 	if err != nil {
-		return store.Registration{}, nil, nil, err
+		return store.Registration{}, nil, err
 	}
 	return decodeRegistration(body, byBackend)
 }
@@ -80,12 +77,12 @@ func (s *server) registration(w http.ResponseWriter, r *http.Request, byBackend 
 // mostLive is the most entries of live_calls.
 const mostLive = 100
 
-func decodeRegistration(body []byte, byBackend bool) (store.Registration, []uuid.UUID, []fieldError, error) {
+func decodeRegistration(body []byte, byBackend bool) (store.Registration, []uuid.UUID, error) {
 	var in store.Registration
 	var live []uuid.UUID
 	f, err := decode(body)
 	if err != nil {
-		return in, nil, nil, err
+		return in, nil, err
 	}
 	if byBackend {
 		in.Device.UserID = f.id("user_id")
@@ -109,19 +106,8 @@ func decodeRegistration(body []byte, byBackend bool) (store.Registration, []uuid
 		f.complain("call_ui", "does not exist on %s", d.Platform)
 	}
 	in.Tokens = decodeTokens(f)
-	var warnings []fieldError
-	if _, ok := d.Version(); !ok {
-		warnings = append(warnings, fieldError{"/system_version", "names no version that could be read, such as 6.1.0(23) or 17.4; until it does, the device does not ring"})
-	}
-	in.Region, warnings = decodeRegion(f, byBackend, warnings)
-	return in, live, warnings, f.done()
-}
-
-// tokenForms says what the tokens of each name look like.
-var tokenForms = map[call.TokenName]string{
-	call.TokenPushKit:   "a token as Push Kit's getToken gives it: 16 characters or more, letters, digits and + / = _ . : ~ -",
-	call.TokenAPNsVoIP:  "PushKit's token in hexadecimal: an even number of digits, 64 or more, without blanks or brackets",
-	call.TokenAPNsAlert: "the device token in hexadecimal: an even number of digits, 64 or more, without blanks or brackets",
+	in.Region = decodeRegion(f, byBackend)
+	return in, live, f.done()
 }
 
 // decodeTokens reads tokens by name; null removes one.
@@ -140,12 +126,7 @@ func decodeTokens(f *fields) map[call.TokenName]string {
 			given.asked = append(given.asked, string(name))
 			tokens[name] = ""
 		default:
-			text := given.text(string(name), 1, 1024)
-			token, ok := name.Parse(text)
-			if text != "" && !ok && !strings.ContainsRune(text, 0) && len(text) <= 1024 {
-				given.complain(string(name), "must be %s", tokenForms[name])
-			}
-			tokens[name] = token
+			tokens[name] = given.text(string(name), 1, 1024)
 		}
 	}
 	given.unknown()
@@ -161,22 +142,20 @@ var regionFields = []struct {
 	want   string
 }{
 	{"country", call.FromDevice, call.CountryOfISO, "a country code of ISO 3166-1"},
-	{"storefront", call.FromStorefront, call.CountryOfStorefront, "a country code of ISO 3166-1, as StoreKit gives it"},
+	{"storefront", call.FromStorefront, call.CountryOfISO, "a country code of ISO 3166-1, as the App Store gives it"},
 	{"phone", call.FromPhone, call.CountryOfPhone, "a phone number in E.164, with its plus sign"},
-	{"sim_mcc", call.FromSIM, call.CountryOfMCC, "a mobile country code of three digits, or an operator's number that begins with one"},
-	{"network_mcc", call.FromNetwork, call.CountryOfMCC, "a mobile country code of three digits, or an operator's number that begins with one"},
+	{"sim_mcc", call.FromSIM, call.CountryOfMCC, "a mobile country code of three digits"},
+	{"network_mcc", call.FromNetwork, call.CountryOfMCC, "a mobile country code of three digits"},
 }
 
 // decodeRegion reads the evidence of a region; null removes an entry. A country
 // that the backend gives decides; one that the device gives is a signal like
-// others. What a platform gives where it has nothing to tell is absent, and what
-// names no country is a warning: a phone must not fall silent for an optional
-// field.
-func decodeRegion(f *fields, byBackend bool, warnings []fieldError) (map[call.EvidenceSource]string, []fieldError) {
+// others.
+func decodeRegion(f *fields, byBackend bool) map[call.EvidenceSource]string {
 	region := map[call.EvidenceSource]string{}
 	given := f.object("region", false)
 	if given == nil {
-		return region, warnings
+		return region
 	}
 	for _, field := range regionFields {
 		source := field.source
@@ -184,41 +163,25 @@ func decodeRegion(f *fields, byBackend bool, warnings []fieldError) (map[call.Ev
 			source = call.FromBackend
 		}
 		raw, ok := given.take(field.name)
-		switch {
-		case !ok:
+		if !ok {
 			continue
-		case isNull(raw):
+		}
+		var text string
+		if isNull(raw) {
 			region[source] = ""
 			continue
 		}
-		text, ok := scalar(raw)
-		if !ok {
-			given.complain(field.name, "must be a string, a number or null")
-			continue
+		country, known := "", false
+		if json.Unmarshal(raw, &text) == nil {
+			country, known = field.read(text)
 		}
-		if call.SaysNothing(text) {
-			continue
+		if !known {
+			given.complain(field.name, "must be %s", field.want)
 		}
-		if country, ok := field.read(text); ok {
-			region[source] = country
-		} else {
-			warnings = append(warnings, fieldError{given.pointer(field.name), "is not " + field.want + "; it was left out"})
-		}
+		region[source] = country
 	}
 	given.unknown()
-	return region, warnings
-}
-
-// scalar is the text of a string or a number.
-func scalar(raw json.RawMessage) (text string, ok bool) {
-	if json.Unmarshal(raw, &text) == nil {
-		return text, true
-	}
-	var n json.Number
-	if json.Unmarshal(raw, &n) != nil {
-		return "", false
-	}
-	return n.String(), true
+	return region
 }
 
 // getDevice is GET /v1/devices/{device_id}.

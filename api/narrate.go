@@ -145,7 +145,7 @@ func tellDecision(device string, d *call.Decision, m mood) call.Explanation {
 	case d.Reason != "":
 		skip := m.skipped.With(device)
 		if why := skipped(*d); !why.IsZero() {
-			return call.Explanation{Meaning: call.Say("%s: %s.", "%s：%s。").With(skip, why), Advice: skipAdvice(*d)}
+			return call.Explanation{Meaning: call.Say("%s: %s.", "%s：%s。").With(skip, why), Advice: d.Reason.Advice()}
 		}
 		return call.Explanation{Meaning: call.Say("%s.", "%s。").With(skip).Then(d.Reason.Meaning()), Advice: d.Reason.Advice()}
 	case d.Channel == call.Connection:

@@ -204,7 +204,6 @@ type deviceJSON struct {
 	Rules         string                       `json:"rules"`
 	CreatedAt     moment                       `json:"created_at"`
 	UpdatedAt     moment                       `json:"updated_at"`
-	Warnings      []fieldError                 `json:"warnings,omitempty"`   // of a registration
 	Token         string                       `json:"token,omitempty"`      // a renewed device JWT
 	ExpiresAt     *moment                      `json:"expires_at,omitempty"` // of the token
 }

@@ -142,9 +142,6 @@ func skipped(d call.Decision) call.Text {
 	case call.ReasonRegionNotSupported, call.ReasonRegionUnknown:
 		return unsuited(d.Reason, d.Region)
 	case call.ReasonDeviceNotSupported:
-		if _, readable := device.Version(); !readable {
-			return call.Say("the version %q could not be read", "无法识别系统版本“%s”").With(device.SystemVersion)
-		}
 		return call.Say("a %s with %s %s cannot show calls", "%s（%s %s）不支持展示来电").With(deviceNames[device.Type], platformNames[device.Platform], device.SystemVersion)
 	case call.ReasonEmulatorNotSupported:
 		return call.Say("it is an emulator, and VoIP pushes do not reach emulators", "它是模拟器，模拟器收不到 VoIP 消息")
@@ -163,15 +160,6 @@ func skipped(d call.Decision) call.Text {
 		return call.Say("the app has no credential for %s", "该应用没有 %s 的凭据").With(vendorOf(d.Channel))
 	}
 	return call.Text{}
-}
-
-// skipAdvice says what to do about a device that is not woken.
-func skipAdvice(d call.Decision) call.Text {
-	if _, readable := d.Device.Version(); d.Reason == call.ReasonDeviceNotSupported && !readable {
-		return call.Say("Register the device with its system's version, such as 6.1.0(23) on HarmonyOS or 17.4 on iOS; an API level alone is none.",
-			"注册设备时请传入系统版本，例如 HarmonyOS 的 6.1.0(23) 或 iOS 的 17.4；仅有 API 级别不能作为系统版本。")
-	}
-	return d.Reason.Advice()
 }
 
 // abandoned is the outcome of an attempt whose answer is not known.

@@ -1,7 +1,6 @@
 package call
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -91,26 +90,6 @@ func (c Channel) Token() TokenName {
 	return ""
 }
 
-// Forms of the vendors' tokens. Apple documents a device token as bytes of
-// variable length, written in hexadecimal; 32 and 80 bytes are seen. Huawei does not
-// document its tokens' form [A]: letters, digits and some signs are seen, and
-// never a blank.
-var (
-	apnsToken    = regexp.MustCompile(`^(?:[0-9a-f]{2})+$`)
-	pushKitToken = regexp.MustCompile(`^[0-9A-Za-z+/=_.:~-]+$`)
-)
-
-// Parse checks the form of a token and brings it into the one that it is kept
-// in: upper and lower case of hexadecimal digits are one token. ok is false where
-// no vendor gives such a token.
-func (n TokenName) Parse(text string) (token string, ok bool) {
-	if n == TokenPushKit {
-		return text, len(text) >= 16 && pushKitToken.MatchString(text)
-	}
-	text = strings.ToLower(text)
-	return text, len(text) >= 64 && apnsToken.MatchString(text)
-}
-
 // TokenState is what is known of a vendor token.
 type TokenState string
 
@@ -153,51 +132,30 @@ type Version struct {
 	API                 int // HarmonyOS API level, the number in parentheses; 0 where none is given
 }
 
-// versionText finds a version in what devices say of themselves: the first
-// number with dots, and an API level in parentheses right after it.
-var versionText = regexp.MustCompile(`(\d+)\.(\d+)(?:\.(\d+))?(?:\.\d+)*(?:\s*\(\s*(\d+)\s*\))?`)
-
-// plainVersion is a version without dots, with the system's name before it or not.
-var plainVersion = regexp.MustCompile(`^(?:[A-Za-z]+[ -]?)?(\d+)(?:\s*\(\s*(\d+)\s*\))?(?:\s+[A-Za-z].*)?$`)
-
-// ParseVersion reads a system version as devices write it: "6.1.0(23)", "17.4",
-// "14", "OpenHarmony-6.0.0.36", "ALN-AL00 5.0.0.102(C00E100R4P17)",
-// "Version 17.5 (Build 21F79)". Parts after the third do not count. ok is false
-// where there is no version in it.
+// ParseVersion reads "6.1.0(23)", "17.4" or "14". Parts after the third
+// do not count. ok is false for anything else, and where a number is negative.
 func ParseVersion(s string) (v Version, ok bool) {
 	s = strings.TrimSpace(s)
-	m := versionText.FindStringSubmatch(s)
-	if m == nil {
-		if m = plainVersion.FindStringSubmatch(s); m == nil {
+	if open := strings.IndexByte(s, '('); open >= 0 {
+		level, found := strings.CutSuffix(s[open+1:], ")")
+		n, err := strconv.Atoi(strings.TrimSpace(level))
+		if !found || err != nil || n < 0 {
 			return Version{}, false
 		}
-		m = []string{m[0], m[1], "", "", m[2]}
+		v.API, s = n, strings.TrimSpace(s[:open])
 	}
-	for i, part := range []*int{&v.Major, &v.Minor, &v.Patch, &v.API} {
-		if m[i+1] == "" {
-			continue
+	parts := strings.Split(s, ".")
+	for i, dst := range []*int{&v.Major, &v.Minor, &v.Patch} {
+		if i >= len(parts) {
+			break
 		}
-		n, err := strconv.Atoi(m[i+1])
-		if err != nil { // more digits than a number holds
+		n, err := strconv.Atoi(parts[i])
+		if err != nil || n < 0 {
 			return Version{}, false
 		}
-		*part = n
+		*dst = n
 	}
 	return v, true
-}
-
-// apiLevels begin at 10 for HarmonyOS NEXT. A lone number from there on is an API
-// level and no version: versions were below it until those by years came, which
-// are written with dots (26.0.0).
-const apiLevels = 10
-
-// Version is the device's system version; ok is false where it cannot be read.
-func (d *Device) Version() (v Version, ok bool) {
-	v, ok = ParseVersion(d.SystemVersion)
-	if d.Platform == HarmonyOS && v.API == 0 && v.Major >= apiLevels && !strings.Contains(d.SystemVersion, ".") {
-		return Version{}, false
-	}
-	return v, ok
 }
 
 // AtLeast reports whether v is min or newer. Where both have an API level it

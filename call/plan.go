@@ -116,7 +116,7 @@ func (r *Rules) Gate(d Device, now time.Time) Decision {
 		return decision
 	}
 	decision.Reason = ReasonDeviceNotSupported
-	version, ok := d.Version()
+	version, ok := ParseVersion(d.SystemVersion)
 	if !ok {
 		return decision
 	}

@@ -2,7 +2,6 @@ package call
 
 import (
 	"net/netip"
-	"regexp"
 	"strings"
 	"time"
 
@@ -147,40 +146,10 @@ func CountryOfISO(code string) (country string, ok bool) {
 	return r.Canonicalize().String(), true // UK means GB; otherwise two signals of one country would disagree
 }
 
-// CountryOfStorefront is CountryOfISO for what the App Store gives: StoreKit's
-// codes, and the numbers that older apps keep ("143465", "143465-19,29").
-func CountryOfStorefront(code string) (country string, ok bool) {
-	number, _, _ := strings.Cut(strings.TrimSpace(code), "-")
-	if country, ok = storefronts[number]; ok {
-		return country, true
-	}
-	return CountryOfISO(code)
-}
-
-// operatorNumber is the number of a mobile network: its country's code, and two
-// or three digits of its own.
-var operatorNumber = regexp.MustCompile(`^(\d{3})(?:[ -]?\d{2,3})?$`)
-
-// CountryOfMCC tells the country of a mobile country code, alone or with a
-// network's after it, as platforms give an operator's number ("46000";
-// ITU-T E.212).
+// CountryOfMCC normalises a mobile country code (ITU-T E.212).
 func CountryOfMCC(mcc string) (country string, ok bool) {
-	m := operatorNumber.FindStringSubmatch(strings.TrimSpace(mcc))
-	if m == nil {
-		return "", false
-	}
-	country, ok = mccCountry[m[1]]
+	country, ok = mccCountry[strings.TrimSpace(mcc)]
 	return country, ok
-}
-
-// SaysNothing reports whether a platform's answer means that it has nothing to
-// tell: no SIM, or, from iOS 16.4 on, that apps are not told (CTCarrier).
-func SaysNothing(text string) bool {
-	switch strings.TrimSpace(text) {
-	case "", "--", "65535":
-		return true
-	}
-	return false
 }
 
 // CountryOfPhone returns the country of an E.164 number, with its plus sign.

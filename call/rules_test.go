@@ -180,16 +180,12 @@ func TestParseVersion(t *testing.T) {
 	for s, want := range map[string]call.Version{
 		"6.1.0(23)": {Major: 6, Minor: 1, API: 23}, "6.1.1(24)": {Major: 6, Minor: 1, Patch: 1, API: 24}, " 6.1.0 ( 23 ) ": {Major: 6, Minor: 1, API: 23},
 		"17.4": {Major: 17, Minor: 4}, "14": {Major: 14}, "5.0.0.112": {Major: 5}, "0": {},
-		"OpenHarmony-6.0.0.36": {Major: 6}, "HarmonyOS 6.0": {Major: 6}, "HarmonyOS6.1": {Major: 6, Minor: 1}, "NEXT 5.0": {Major: 5},
-		"ALN-AL00 5.0.0.102(C00E100R4P17)": {Major: 5}, "6.0.0.120 (C00E120R5P7)": {Major: 6}, "6.1.0(23)Release": {Major: 6, Minor: 1, API: 23},
-		"26.0.0(26)": {Major: 26, API: 26}, "iOS 17.5": {Major: 17, Minor: 5}, "Version 17.5 (Build 21F79)": {Major: 17, Minor: 5},
-		"17.4 beta": {Major: 17, Minor: 4}, "iOS 17": {Major: 17}, "v6": {Major: 6}, "6.1.0(23": {Major: 6, Minor: 1}, "6.1.0()": {Major: 6, Minor: 1},
 	} {
 		if got, ok := call.ParseVersion(s); !ok || got != want {
 			t.Errorf("%q is %+v, %v, want %+v", s, got, ok, want)
 		}
 	}
-	for _, s := range []string{"", " ", "(23)", "6.x", "-6", "6.-1", "6..1", "99999999999999999999", "iOS", "C00E100R4P17", "六"} {
+	for _, s := range []string{"", " ", "(23)", "v6", "6.x", "6.1.0(23", "6.1.0()", "6.1.0(-1)", "6.1.0(23)b", "-6", "6.-1", "6..1", "99999999999999999999", "iOS 17"} {
 		if got, ok := call.ParseVersion(s); ok {
 			t.Errorf("%q is %+v, want no version", s, got)
 		}
