@@ -126,14 +126,30 @@ func decodeTokens(f *fields) map[call.TokenName]string {
 			given.asked = append(given.asked, string(name))
 			tokens[name] = ""
 		default:
-			tokens[name] = given.text(string(name), 1, 1024)
+			tokens[name] = given.token(name)
 		}
 	}
 	given.unknown()
 	return tokens
 }
 
-// regionFields maps the fields of region to their sources of evidence, and how
+// token reads a vendor token. One that cannot be a token would be refused by the
+// vendor at every call.
+func (f *fields) token(name call.TokenName) string {
+	raw, _ := f.take(string(name))
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		f.complain(string(name), "must be a string")
+		return ""
+	}
+	token, ok := name.Normal(text)
+	if !ok {
+		f.complain(string(name), "must be %s", name.Form())
+	}
+	return token
+}
+
+// regionFields maps the fields of region to what they are evidence of, and how
 // each is read.
 var regionFields = []struct {
 	name   string

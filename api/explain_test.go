@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushwake/relay/api"
+	"github.com/pushwake/relay/call"
+	"github.com/pushwake/relay/store"
 )
 
 // hexToken is an APNs token of the rig's own.
@@ -25,6 +27,20 @@ func (r *rig) iPhone(user, device string, changes ...object) object {
 		"platform": "ios", "system_version": "26.1", "call_ui": "callkit", "region": object{"country": "DE"},
 		"tokens": object{"apns_voip": r.hexToken(device), "apns_alert": r.hexToken(device + "alert")},
 	}}, changes...)...)
+}
+
+// oldIPhone is one that was registered when any text was taken for a token.
+func (r *rig) oldIPhone(user, device string) {
+	r.t.Helper()
+	_, err := r.store.PutDevice(r.t.Context(), store.Registration{
+		AppID:  app,
+		Device: call.Device{ID: device, UserID: user, Platform: call.IOS, Type: call.Phone, SystemVersion: "26.1", Environment: "production", CallUI: call.CallKit},
+		Tokens: map[call.TokenName]string{call.TokenAPNsVoIP: "not hexadecimal", call.TokenAPNsAlert: "not hexadecimal either"},
+		Region: map[call.EvidenceSource]string{call.FromBackend: "DE"},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // TestDryRun: what is previewed is what is sent, and a preview leaves nothing.
@@ -73,7 +89,7 @@ func TestDryRun(t *testing.T) {
 		}
 	}
 	// What cannot be sent is told, and is no failure of the question.
-	r.ask(r.backend, "PUT", "/v1/devices/d4", r.iPhone("u4", "d4", object{"tokens": object{"apns_voip": "not hexadecimal"}})).want(200)
+	r.oldIPhone("u4", "d4")
 	if got := r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u4")).want(200).text("legs", 0, "problem"); !strings.Contains(got, "hexadecimal") {
 		t.Errorf("problem %q", got)
 	}

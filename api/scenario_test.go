@@ -304,7 +304,7 @@ func (r *rig) explains() {
 	r.ask(r.backend, "GET", "/v1/users/u9/reachability", nil).want(200).has("unreachable", "end_reason")
 	r.show("plan").ask(r.backend, "POST", "/v1/calls?dry_run=true", invitation).want(200).has(1.0, "reachable")
 	r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u9")).want(200).has("unreachable", "end_reason")
-	r.ask(r.backend, "PUT", "/v1/devices/iphone-8", `{"user_id": "u8", "platform": "ios", "device_type": "phone", "system_version": "26.1", "tokens": {"apns_alert": "not hexadecimal"}}`).want(200)
+	r.oldIPhone("u8", "iphone-8")
 	r.ask(r.backend, "POST", "/v1/calls?dry_run=true", invite("u8")).want(200).has(nil, "legs", 0, "request")
 }
 
