@@ -145,9 +145,9 @@ func tellDecision(device string, d *call.Decision, m mood) call.Explanation {
 	case d.Reason != "":
 		skip := m.skipped.With(device)
 		if why := skipped(*d); !why.IsZero() {
-			return call.Explanation{Meaning: call.Say("%s: %s.", "%s：%s。").With(skip, why), Advice: d.Reason.Advice()}
+			return call.Explanation{Meaning: call.Say("%s: %s.", "%s：%s。").With(skip, why), Advice: d.Advice()}
 		}
-		return call.Explanation{Meaning: call.Say("%s.", "%s。").With(skip).Then(d.Reason.Meaning()), Advice: d.Reason.Advice()}
+		return call.Explanation{Meaning: call.Say("%s.", "%s。").With(skip).Then(d.Reason.Meaning()), Advice: d.Advice()}
 	case d.Channel == call.Connection:
 		return call.Explanation{Meaning: m.connected.With(device, shown, where)}
 	}

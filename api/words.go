@@ -142,6 +142,9 @@ func skipped(d call.Decision) call.Text {
 	case call.ReasonRegionNotSupported, call.ReasonRegionUnknown:
 		return unsuited(d.Reason, d.Region)
 	case call.ReasonDeviceNotSupported:
+		if d.VersionUnread() {
+			return call.Say(`the version of its system could not be read from %q`, "无法从 %q 中识别其系统版本").With(device.SystemVersion)
+		}
 		return call.Say("a %s with %s %s cannot show calls", "%s（%s %s）不支持展示来电").With(deviceNames[device.Type], platformNames[device.Platform], device.SystemVersion)
 	case call.ReasonEmulatorNotSupported:
 		return call.Say("it is an emulator, and VoIP pushes do not reach emulators", "它是模拟器，模拟器收不到 VoIP 消息")

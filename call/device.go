@@ -1,10 +1,6 @@
 package call
 
-import (
-	"strconv"
-	"strings"
-	"time"
-)
+import "time"
 
 // Platform is the operating system of a device.
 type Platform string
@@ -124,53 +120,6 @@ type Device struct {
 	AliveIncoming int       // legs of incoming calls that hold a slot
 	AliveOutgoing int       // outgoing calls that are alive
 	DND           DND       // its user's
-}
-
-// Version is a platform's system version.
-type Version struct {
-	Major, Minor, Patch int
-	API                 int // HarmonyOS API level, the number in parentheses; 0 where none is given
-}
-
-// ParseVersion reads "6.1.0(23)", "17.4" or "14". Parts after the third
-// do not count. ok is false for anything else, and where a number is negative.
-func ParseVersion(s string) (v Version, ok bool) {
-	s = strings.TrimSpace(s)
-	if open := strings.IndexByte(s, '('); open >= 0 {
-		level, found := strings.CutSuffix(s[open+1:], ")")
-		n, err := strconv.Atoi(strings.TrimSpace(level))
-		if !found || err != nil || n < 0 {
-			return Version{}, false
-		}
-		v.API, s = n, strings.TrimSpace(s[:open])
-	}
-	parts := strings.Split(s, ".")
-	for i, dst := range []*int{&v.Major, &v.Minor, &v.Patch} {
-		if i >= len(parts) {
-			break
-		}
-		n, err := strconv.Atoi(parts[i])
-		if err != nil || n < 0 {
-			return Version{}, false
-		}
-		*dst = n
-	}
-	return v, true
-}
-
-// AtLeast reports whether v is min or newer. Where both have an API level it
-// decides, since HarmonyOS documents features by API level.
-func (v Version) AtLeast(min Version) bool {
-	if v.API > 0 && min.API > 0 {
-		return v.API >= min.API
-	}
-	if v.Major != min.Major {
-		return v.Major > min.Major
-	}
-	if v.Minor != min.Minor {
-		return v.Minor > min.Minor
-	}
-	return v.Patch >= min.Patch
 }
 
 // Vendor is the company that carries a channel. An app needs a credential of

@@ -116,7 +116,7 @@ func (r *Rules) Gate(d Device, now time.Time) Decision {
 		return decision
 	}
 	decision.Reason = ReasonDeviceNotSupported
-	version, ok := ParseVersion(d.SystemVersion)
+	version, ok := ParseVersion(d.Platform, d.SystemVersion)
 	if !ok {
 		return decision
 	}
@@ -128,6 +128,33 @@ func (r *Rules) Gate(d Device, now time.Time) Decision {
 	}
 	return decision
 }
+
+// VersionUnread reports whether the device is not supported because its system
+// version cannot be read: with another, the rules could let it through.
+func (d *Decision) VersionUnread() bool {
+	if d.Reason != ReasonDeviceNotSupported {
+		return false
+	}
+	if _, ok := ParseVersion(d.Device.Platform, d.Device.SystemVersion); ok {
+		return false
+	}
+	rules, _ := RulesVersion(d.RulesVersion)
+	return rules != nil && slices.ContainsFunc(rules.Rows, func(row Row) bool {
+		return row.Platform == d.Device.Platform && (len(row.Types) == 0 || slices.Contains(row.Types, d.Device.Type))
+	})
+}
+
+// Advice says what to do about the reason; zero where there is none.
+func (d *Decision) Advice() Text {
+	if d.VersionUnread() {
+		return versionAdvice
+	}
+	return d.Reason.Advice()
+}
+
+var versionAdvice = Say(
+	"Send system_version as the system tells it, such as 6.1.0(23) or 17.4; an API level alone is no version. On HarmonyOS take distributionOSVersion and sdkApiVersion of deviceInfo, on iOS systemVersion of UIDevice.",
+	"请按系统给出的格式传入 system_version，例如 6.1.0(23) 或 17.4；只有 API 级别不能作为版本号。HarmonyOS 可取 deviceInfo 的 distributionOSVersion 和 sdkApiVersion，iOS 可取 UIDevice 的 systemVersion。")
 
 // GateOutgoing decides whether a device may start a call now, by the region
 // rules and the limit of outgoing calls.

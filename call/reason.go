@@ -59,8 +59,8 @@ var reasonRows = map[Reason]reasonRow{
 		Say("Send region.country from your backend, or let the app register with its SIM, network or storefront.", "请由业务后台传入 region.country，或让应用注册时带上 SIM 卡、网络或应用商店的地区。"),
 	}},
 	ReasonDeviceNotSupported: {BlameNone, Explanation{
-		Say("This kind of device or system version cannot show calls.", "该类设备或系统版本不支持展示来电。"),
-		Say("Ask the user to update the system or to use a phone.", "请提示用户升级系统，或改用手机。"),
+		Say("This kind of device or system version cannot show calls, or the version could not be read.", "该类设备或系统版本不支持展示来电，或系统版本无法识别。"),
+		Say("Ask the user to update the system or to use a phone; if the version could not be read, send system_version as the system tells it.", "请提示用户升级系统，或改用手机；如果系统版本无法识别，请按系统给出的格式传入 system_version。"),
 	}},
 	ReasonEmulatorNotSupported: {BlameNone, Explanation{
 		Say("VoIP pushes and the system's call screen do not work on emulators.", "VoIP 消息和系统来电界面在模拟器上不可用。"),

