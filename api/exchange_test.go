@@ -298,7 +298,7 @@ func described(kind string, body []byte) (values [][]byte) {
 // words of the detail.
 var beyondSchema = []string{
 	"must not contain NUL", "bytes as sent", // text and custom
-	"http or https address", "country code", "must be a phone number", "must be a time as in RFC 3339", "time zone of the IANA", // what a text means
+	"http or https address", "country code", "must be a time as in RFC 3339", "time zone of the IANA", // what a text means
 	"does not exist on", "belongs to answered only", "belongs to not_reported only", "with these media", // between fields
 	"must differ from `from`", "is required with windows", "must have a window", // and of a wish not to be disturbed
 	"one that this service gave", "bytes of text", "the query cannot be read", // the query

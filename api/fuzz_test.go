@@ -75,14 +75,19 @@ func FuzzDecodeRegistration(f *testing.F) {
 	seed(f, `{"user_id": "u2", "platform": "harmonyos", "device_type": "phone", "system_version": "6.1.0(23)", "emulator": false, "environment": "production",
  "bundle_id": "com.example.voip", "tokens": {"push_kit": "MA0"}, "locale": "zh-CN", "call_ui": "call_service_kit",
  "region": {"country": "CN", "sim_mcc": "460", "network_mcc": "460", "storefront": "CHN", "phone": "+8613800138000"}}`,
-		`{"platform": "ios", "device_type": "tablet", "system_version": "17.4", "tokens": {"apns_voip": null, "apns_alert": "5F5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5F"}, "region": {"country": null}, "live_calls": ["0192f0c4-7f6e-7b1a-9b52-3d1c5a0e7f11"]}`)
+		`{"platform": "ios", "device_type": "tablet", "system_version": "17.4", "tokens": {"apns_voip": null, "apns_alert": "5F5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5f5F"}, "region": {"country": null, "sim_mcc": 46000, "network_mcc": "65535", "phone": "13800138000", "storefront": "143465"}, "live_calls": ["0192f0c4-7f6e-7b1a-9b52-3d1c5a0e7f11"]}`)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, byBackend := range []bool{true, false} {
-			in, _, err := api.DecodeRegistration(body, byBackend)
+			in, err := api.DecodeRegistration(body, byBackend)
 			check(t, body, err)
 			for name, token := range in.Tokens {
 				if normal, ok := name.Normal(token); err == nil && token != "" && (!ok || normal != token) {
 					t.Errorf("%s is taken with the token %q", body, token)
+				}
+			}
+			for source, country := range in.Region {
+				if iso, ok := call.CountryOfISO(country); err == nil && country != "" && (!ok || iso != country) {
+					t.Errorf("%s is taken with the %s %q", body, source, country)
 				}
 			}
 			if err == nil && (byBackend != (in.Device.UserID != "") || !slices.Contains(call.Platforms, in.Device.Platform) || !slices.Contains(call.Presentations, in.Device.CallUI)) {

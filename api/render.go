@@ -204,6 +204,7 @@ type deviceJSON struct {
 	Rules         string                       `json:"rules"`
 	CreatedAt     moment                       `json:"created_at"`
 	UpdatedAt     moment                       `json:"updated_at"`
+	Warnings      []fieldError                 `json:"warnings,omitzero"`    // to who registers it
 	Token         string                       `json:"token,omitempty"`      // a renewed device JWT
 	ExpiresAt     *moment                      `json:"expires_at,omitempty"` // of the token
 }

@@ -55,6 +55,8 @@ func (r *rig) registers() {
 		"tokens": {"push_kit": "`+abroadToken+`"}, "region": {"sim_mcc": "454", "network_mcc": "454"}}`).want(200).has("region_not_supported", "reason")
 	r.show("iphone").ask(r.backend, "PUT", "/v1/devices/iphone-4", `{"user_id": "u4", "platform": "ios", "device_type": "phone", "system_version": "17.4", "call_ui": "callkit",
 		"tokens": {"apns_voip": "`+strings.Repeat("5f", 32)+`", "apns_alert": "`+strings.Repeat("a7", 32)+`"}, "region": {"storefront": "SGP"}}`).want(200)
+	r.show("warned").ask(r.backend, "PUT", "/v1/devices/phone-5", `{"user_id": "u5", "platform": "harmonyos", "device_type": "phone", "system_version": "OpenHarmony-6.0.0.36",
+		"region": {"sim_mcc": "46000", "network_mcc": 46000, "phone": "13800138000"}}`).want(200).has("/region/phone", "warnings", 0, "pointer")
 	r.ask(r.backend, "PUT", "/v1/devices/phone-3", phone("u3", secondToken, object{"bundle_id": "com.example.voip"})).want(200)
 	r.ask(r.backend, "PUT", "/v1/devices/tablet-3", phone("u3", tabletToken, object{"device_type": "tablet"})).want(200)
 	r.show("phone").ask(r.backend, "GET", "/v1/devices/phone-1", nil).want(200)
