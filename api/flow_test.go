@@ -226,7 +226,7 @@ func TestDevices(t *testing.T) {
 	for ui, platform := range map[string]string{"callkit": "harmonyos", "lck": "android", "call_service_kit": "ios"} {
 		r.ask(r.backend, "PUT", "/v1/devices/d3", phone("u2", "", object{"call_ui": ui, "platform": platform})).refused(422, api.CodeInvalid).has("/call_ui", "errors", 0, "pointer")
 	}
-	r.ask(r.backend, "PUT", "/v1/devices/d3", phone("u2", "", object{"region": object{"sim_mcc": "000", "phone": "0", "country": 7}})).refused(422, api.CodeInvalid)
+	r.ask(r.backend, "PUT", "/v1/devices/d3", phone("u2", "", object{"region": object{"sim_mcc": true, "phone": object{}, "country": []any{"CN"}}})).refused(422, api.CodeInvalid)
 	r.ask(r.backend, "GET", "/v1/devices/d3", nil).refused(404, api.CodeNotFound)
 }
 
