@@ -1,8 +1,8 @@
 package call
 
 // storefrontCountry tells the country of an App Store by the number that
-// StoreKit gave before it gave codes (SKStorefront.identifier). The smallest
-// ones are absent.
+// StoreKit gave before it gave codes (SKStorefront.identifier). No document of
+// Apple lists them: the table is an assumption [A], and the smallest are absent.
 var storefrontCountry = map[string]string{
 	"143441": "US", "143442": "FR", "143443": "DE", "143444": "GB", "143445": "AT", "143446": "BE", "143447": "FI", "143448": "GR",
 	"143449": "IE", "143450": "IT", "143451": "LU", "143452": "NL", "143453": "PT", "143454": "ES", "143455": "CA", "143456": "SE",

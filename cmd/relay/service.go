@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,7 @@ type service struct {
 	tokens     *api.Tokens
 	listener   net.Listener
 	server     *http.Server
+	handling   atomic.Int64            // requests under way
 	draining   chan struct{}           // closed when it begins to stop
 	cut        context.CancelCauseFunc // ends the requests that are under way
 }
@@ -91,9 +93,9 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	s.cut = cut
 	s.server = &http.Server{
 		BaseContext: func(net.Listener) context.Context { return requests },
-		Handler: api.New(api.Config{
+		Handler: s.counted(api.New(api.Config{
 			Store: s.store, Tokens: tokens, Vendors: apiVendors{s.dispatcher}, TrustedProxies: c.trustedProxies, Draining: s.draining, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
-		}),
+		})),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
 	}
@@ -127,6 +129,7 @@ func (s *service) run(ctx context.Context) error {
 			s.config.logger.Warn("requests were cut off by the end of the drain")
 			s.cut(api.ErrStopping) // so that their log lines do not say that the client left
 			err = s.server.Close()
+			s.awaitHandlers(time.Second)
 		}
 		s.dispatcher.Close()
 		s.apns.Close()
@@ -136,6 +139,23 @@ func (s *service) run(ctx context.Context) error {
 	err := g.Wait()
 	s.store.Close()
 	return err
+}
+
+// counted counts the requests that are being handled.
+func (s *service) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.handling.Add(1)
+		defer s.handling.Add(-1)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// awaitHandlers waits for requests whose connections were closed, so that each
+// has its line in the log. http.Server.Close does not.
+func (s *service) awaitHandlers(most time.Duration) {
+	for deadline := time.Now().Add(most); s.handling.Load() > 0 && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // openSender makes the Sender of an app's credential with a vendor.
