@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,6 +63,9 @@ func TestPlansOutliveEmptyTables(t *testing.T) {
 		t.Errorf("only %d statements were seen", len(large))
 	}
 	for statement, pages := range large {
+		if strings.HasPrefix(statement, "ANALYZE ") {
+			continue // reads a whole table, once it has doubled
+		}
 		if before, known := small[statement]; known && pages > 2*before+15 {
 			t.Errorf("%.0f pages a time, %.0f in small tables: %.600s", pages, before, statement)
 		}
