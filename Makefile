@@ -17,7 +17,7 @@ FUZZ = \
 	./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDefuse ./api:FuzzSaidBy
 
-.PHONY: test lint race fuzz bench bench-invite bench-register bench-stop bench-apns bench-export postgres pgbouncer openapi node build release release-check
+.PHONY: test lint race fuzz bench bench-invite bench-register bench-bytes bench-stop bench-apns bench-export postgres pgbouncer openapi node build release release-check
 
 test: lint openapi postgres pgbouncer race fuzz
 
@@ -50,7 +50,7 @@ fuzz:
 		$(GO) test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$${t%:*}"; \
 	done
 
-bench: bench-invite bench-register bench-stop bench-apns bench-export
+bench: bench-invite bench-register bench-bytes bench-stop bench-apns bench-export
 
 # Natural batches against batches of one, in one run.
 bench-invite: postgres
@@ -59,6 +59,10 @@ bench-invite: postgres
 # Registrations a second in a fresh database, as it fills.
 bench-register: postgres
 	$(GO) test -run '^$$' -bench Register -benchtime 1x -timeout 10m ./store
+
+# Bytes that a call takes on disk and writes to the WAL, by the number of devices.
+bench-bytes: postgres
+	$(GO) test -run '^$$' -bench Bytes -benchtime 1x -timeout 20m ./store
 
 # From one phone's answer until the other phone's open feed says stop, at 200 calls a second; fails over 50 ms on one process, or 150 ms across two (p99).
 bench-stop: postgres

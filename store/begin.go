@@ -2,10 +2,12 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -121,29 +123,32 @@ type repeatError struct{ callID uuid.UUID }
 
 func (*repeatError) Error() string { return "a repeat" }
 
-// createdCall is a call as it was when it was created, read from its first
-// event.
+// createdCall is a call as it was when it was created, by its first event.
 func (s *Store) createdCall(ctx context.Context, appID string, id uuid.UUID) (call.Call, error) {
+	c, err := s.Call(ctx, appID, id)
+	if err != nil {
+		return c, err
+	}
 	var data []byte
-	var custom *string // as it was sent, which JSON inside JSON is not
 	// The event's id is of the same moment as the call's: one partition holds it.
-	err := s.pool.QueryRow(ctx, `SELECT e.data, c.custom FROM events e JOIN calls c ON c.app_id = e.app_id AND c.id = e.call_id AND c.id = $2
-		WHERE e.app_id = $1 AND e.call_id = $2 AND e.call_seq = 1 AND e.id BETWEEN $3 AND $4`,
-		appID, id, floorID(timeOf(id)), ceilingID(timeOf(id))).Scan(&data, &custom)
+	err = s.pool.QueryRow(ctx, `SELECT data FROM events WHERE app_id = $1 AND call_id = $2 AND call_seq = 1 AND id BETWEEN $3 AND $4`,
+		appID, id, floorID(timeOf(id)), ceilingID(timeOf(id))).Scan(&data)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return call.Call{}, ErrNotFound
 	}
 	if err != nil {
 		return call.Call{}, translate(err)
 	}
-	var r callRecord
+	var r eventRecord
 	if err := json.Unmarshal(data, &r); err != nil {
 		return call.Call{}, err
 	}
-	c := r.call(appID)
-	if c.Custom = nil; custom != nil {
-		c.Custom = []byte(*custom)
+	r.onto(&c)
+	at := make(map[uuid.UUID]int, len(r.Legs)) // the order in which the first answer told them
+	for i, l := range r.Legs {
+		at[l.ID] = i
 	}
+	slices.SortFunc(c.Legs, func(a, b call.Leg) int { return cmp.Compare(at[a.ID], at[b.ID]) })
 	return c, nil
 }
 

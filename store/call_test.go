@@ -54,7 +54,10 @@ func TestAnswerIsWhatIsStored(t *testing.T) {
 	in.Ref, in.Conference, in.Custom = "sip-8f3", true, []byte(`{"room" : "<r9>", "n":1.50}`)
 	in.Caller.AvatarURL, in.Caller.Enterprise = "https://a/b", &call.Enterprise{Company: "A & B", EmployeeID: "7"}
 	c := create(t, r.Store, in)
-	stored := look(t, r.other, c.ID)
+	stored, _, err := r.other.Timeline(t.Context(), app, c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, x := range []*call.Call{&c, &stored} {
 		for i := range x.Legs { // the store keeps what was decided, not the tokens and the registration behind it
 			d := &x.Legs[i].Decision

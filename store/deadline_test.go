@@ -299,7 +299,8 @@ func TestForgotten(t *testing.T) {
 	phone(t, r.Store, "u2", "d1")
 	c := create(t, r.Store, invite("u2"))
 	old := store.NewID(r.Now().Add(-50 * time.Hour))
-	r.exec(t, `WITH legs_moved AS (UPDATE legs SET call_id = $1 WHERE call_id = $2), events_moved AS (UPDATE events SET call_id = $1 WHERE call_id = $2)
+	r.exec(t, `WITH legs_moved AS (UPDATE legs SET call_id = $1 WHERE call_id = $2), events_moved AS (UPDATE events SET call_id = $1 WHERE call_id = $2),
+			plans_moved AS (UPDATE plans SET call_id = $1 WHERE call_id = $2)
 		UPDATE calls SET id = $1, created_at = created_at - interval '50 h', expires_at = expires_at - interval '50 h', deadline_at = deadline_at - interval '50 h'
 		WHERE id = $2`, old, c.ID)
 	if n, err := r.SweepDeadlines(t.Context()); err != nil || n != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,9 +52,11 @@ type LoggedEvent struct {
 	CallID   uuid.UUID // zero for events of devices
 	CallSeq  int
 	LegID    uuid.UUID
-	Call     *call.Call      // as it then was; nil for events of devices
+	Call     *call.Call      // as its step left it, with the legs that the step changed; nil for events of devices
 	Device   json.RawMessage // of events of devices
 	Position Cursor
+
+	record eventRecord
 }
 
 // Events reads an app's log after a cursor, in order. A reader that follows it
@@ -93,13 +96,82 @@ func (s *Store) Events(ctx context.Context, appID string, after Cursor, limit in
 			return e, nil
 		}
 		e.CallID = *callID
-		var r callRecord
-		if err := json.Unmarshal(data, &r); err != nil {
+		if err := json.Unmarshal(data, &e.record); err != nil {
 			return e, fmt.Errorf("event %s: %w", e.ID, err)
 		}
-		c := r.call(appID)
-		e.Call = &c
 		return e, nil
 	})
-	return events, translate(err)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return events, s.completeEvents(ctx, appID, events)
+}
+
+// completeEvents gives events what never changes of their calls and legs. Of a
+// call that retention has dropped before its last events, they tell what they hold.
+func (s *Store) completeEvents(ctx context.Context, appID string, events []LoggedEvent) error {
+	var callIDs, legCalls, legIDs []uuid.UUID
+	for i := range events {
+		e := &events[i]
+		if e.CallID == uuid.Nil {
+			continue
+		}
+		if e.Type == call.EventLegUpdated { // of an earlier version it holds all legs
+			e.record.Legs = slices.DeleteFunc(e.record.Legs, func(l legRecord) bool { return l.ID != e.LegID })
+		}
+		callIDs = append(callIDs, e.CallID)
+		for _, l := range e.record.Legs {
+			legCalls, legIDs = append(legCalls, e.CallID), append(legIDs, l.ID)
+		}
+	}
+	if len(callIDs) == 0 {
+		return nil
+	}
+	low, high := span(callIDs)
+	calls, legs := map[uuid.UUID]call.Call{}, map[uuid.UUID]call.Leg{}
+	err := s.readTogether(ctx, func(b *pgx.Batch) {
+		b.Queue(`SELECT `+callColumns+` FROM `+callsOf("ARRAY[$1]", "$2", "$3", "$4"), appID, callIDs, low, high).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, scanCall)
+			for _, c := range found {
+				calls[c.ID] = c
+			}
+			return err
+		})
+		if len(legIDs) == 0 {
+			return
+		}
+		b.Queue(`SELECT `+legColumns+`
+			FROM (SELECT DISTINCT call_id, id FROM unnest($2::uuid[], $3::uuid[]) AS u (call_id, id)) AS wanted CROSS JOIN LATERAL (
+				SELECT l.* FROM legs l WHERE l.app_id = $1 AND l.call_id = wanted.call_id AND l.id = wanted.id AND l.call_id BETWEEN $4 AND $5 OFFSET 0) l`,
+			appID, legCalls, legIDs, low, high).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, scanLeg)
+			for _, l := range found {
+				legs[l.ID] = l.Leg
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return translate(err)
+	}
+	for i := range events {
+		e := &events[i]
+		if e.CallID == uuid.Nil {
+			continue
+		}
+		c, ok := calls[e.CallID]
+		if !ok {
+			c = call.Call{AppID: appID, ID: e.CallID}
+		}
+		for _, l := range e.record.Legs {
+			leg, ok := legs[l.ID]
+			if !ok {
+				leg = call.Leg{ID: l.ID}
+			}
+			c.Legs = append(c.Legs, leg)
+		}
+		e.record.onto(&c)
+		e.Call = &c
+	}
+	return nil
 }

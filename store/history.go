@@ -56,7 +56,7 @@ func (s *Store) Calls(ctx context.Context, f Filter) (calls []call.Call, more bo
 	if calls, more, err = s.callsBetween(ctx, f, low, high); err != nil {
 		return nil, false, err
 	}
-	return calls, more, s.readLegs(ctx, calls, briefLegColumns)
+	return calls, more, s.readLegs(ctx, calls)
 }
 
 // legsAtOnce bounds the legs that CallPages has in memory, whatever number of
@@ -131,11 +131,11 @@ func (s *Store) barePages(ctx context.Context, f Filter) iter.Seq2[[]call.Call, 
 // as have at most legsAtOnce legs together, but at least one.
 func (s *Store) withLegs(ctx context.Context, calls []call.Call) ([]call.Call, error) {
 	for ; len(calls) > 1; calls = calls[:len(calls)/2] {
-		if few, err := s.readFewLegs(ctx, calls, briefLegColumns, legsAtOnce); few || err != nil {
+		if few, err := s.readFewLegs(ctx, calls, legsAtOnce); few || err != nil {
 			return calls, err
 		}
 	}
-	return calls, s.readLegs(ctx, calls, briefLegColumns)
+	return calls, s.readLegs(ctx, calls)
 }
 
 // weekBefore is the first id of the week in which the last moment before an id

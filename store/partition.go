@@ -8,10 +8,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// partitioned names the tables in partitions and the column that ranges.
-var partitioned = []struct{ table, key string }{
-	{"calls", "id"}, {"legs", "call_id"}, {"attempts", "call_id"}, {"confirms", "call_id"}, {"reports", "call_id"}, {"events", "id"},
-	{"notices", "call_id"},
+// partitioned names the tables in partitions, the column that ranges, and how
+// many percent of a page new rows may fill. The rest is for the newer versions
+// of rows that change: there they take the place of older ones, and many need no
+// new entries in the indexes.
+var partitioned = []struct {
+	table, key string
+	fill       int
+}{
+	{"calls", "id", 50}, {"legs", "call_id", 50}, {"notices", "call_id", 50},
+	{"plans", "call_id", 100}, {"attempts", "call_id", 100}, {"confirms", "call_id", 100}, {"reports", "call_id", 100}, {"events", "id", 100},
 }
 
 // weeksAhead is how many weeks' partitions are made before they are needed.
@@ -30,7 +36,7 @@ func (s *Store) makePartitions(ctx context.Context, from time.Time, ahead int) e
 	week := monday(from)
 	for range ahead + 1 {
 		for _, p := range partitioned {
-			if err := s.makePartition(ctx, p.table, p.key, week); err != nil {
+			if err := s.makePartition(ctx, p.table, p.key, p.fill, week); err != nil {
 				return fmt.Errorf("partition of %s for the week of %s: %w", p.table, week.Format(time.DateOnly), translate(err))
 			}
 		}
@@ -48,7 +54,7 @@ func monday(t time.Time) time.Time {
 // makePartition makes one partition where it is missing. Rows of its range that
 // came before it lie in the default partition and move over in the same
 // transaction. One process at a time does it.
-func (s *Store) makePartition(ctx context.Context, table, key string, week time.Time) error {
+func (s *Store) makePartition(ctx context.Context, table, key string, fill int, week time.Time) error {
 	name := fmt.Sprintf("%s_%s", table, week.Format("20060102"))
 	var there bool
 	if err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&there); err != nil || there {
@@ -79,7 +85,7 @@ func (s *Store) makePartition(ctx context.Context, table, key string, week time.
 			return err
 		}
 		// With this constraint ATTACH need not read the rows.
-		_, err = tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS, CONSTRAINT %[1]s_range CHECK (%[3]s))`, name, table, inRange))
+		_, err = tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS, CONSTRAINT %[1]s_range CHECK (%[3]s)) WITH (fillfactor = %d)`, name, table, inRange, fill))
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Call reads one call with its legs. An empty appID looks in every app, as an
+// Call reads one call with its legs, without the gate's decisions. An empty appID looks in every app, as an
 // operator may.
 //
 // Errors: ErrNotFound, ErrUnavailable.
@@ -30,19 +30,19 @@ func (s *Store) Call(ctx context.Context, appID string, id uuid.UUID) (call.Call
 		return call.Call{}, translate(err)
 	}
 	calls := []call.Call{c}
-	err = s.readLegs(ctx, calls, legColumns)
+	err = s.readLegs(ctx, calls)
 	return calls[0], err
 }
 
-// readLegs reads the legs of calls, by legColumns or briefLegColumns.
-func (s *Store) readLegs(ctx context.Context, calls []call.Call, columns string) error {
-	_, err := s.readFewLegs(ctx, calls, columns, math.MaxInt)
+// readLegs reads the legs of calls, without the gate's decisions.
+func (s *Store) readLegs(ctx context.Context, calls []call.Call) error {
+	_, err := s.readFewLegs(ctx, calls, math.MaxInt)
 	return err
 }
 
 // readFewLegs is readLegs where the calls have at most that many legs; else it
 // reads none of them.
-func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, columns string, most int) (few bool, err error) {
+func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, most int) (few bool, err error) {
 	if len(calls) == 0 {
 		return true, nil
 	}
@@ -53,7 +53,7 @@ func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, columns stri
 		byID[calls[i].ID], ids[i], apps[i] = &calls[i], calls[i].ID, calls[i].AppID
 	}
 	low, high := span(ids)
-	rows, err := s.pool.Query(ctx, `SELECT `+columns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
+	rows, err := s.pool.Query(ctx, `SELECT `+legColumns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high)
 	if err != nil {
 		return false, translate(err)
@@ -91,7 +91,7 @@ func (s *Store) LiveCalls(ctx context.Context, appID, deviceID, userID string) (
 	if err != nil {
 		return nil, translate(err)
 	}
-	return calls, s.readLegs(ctx, calls, legColumns)
+	return calls, s.readLegs(ctx, calls)
 }
 
 // callsOf is the part of a FROM clause that gives, as c, the calls with these
@@ -109,8 +109,7 @@ func legsOf(apps, ids, low, high string) string {
 		SELECT l.* FROM legs l WHERE l.app_id = ANY (` + apps + `) AND l.call_id = wanted.id AND l.call_id BETWEEN ` + low + ` AND ` + high + ` OFFSET 0) l`
 }
 
-// queueCalls reads calls with their legs, without the legs' decisions, oldest
-// first. ids is a query for their ids; its arguments name their @apps, and @low
+// queueCalls reads calls with their legs, oldest first. ids is a query for their ids; its arguments name their @apps, and @low
 // and @high between which the ids are.
 func queueCalls(b *pgx.Batch, calls *[]call.Call, ids string, args pgx.NamedArgs) {
 	byID := map[uuid.UUID]int{}
@@ -121,7 +120,7 @@ func queueCalls(b *pgx.Batch, calls *[]call.Call, ids string, args pgx.NamedArgs
 		}
 		return err
 	})
-	b.Queue(`SELECT `+briefLegColumns+` FROM `+legsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+`
+	b.Queue(`SELECT `+legColumns+` FROM `+legsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, args).Query(func(rows pgx.Rows) error {
 		legs, err := pgx.CollectRows(rows, scanLeg)
 		for _, l := range legs {

@@ -79,8 +79,8 @@ type decisionRecord struct {
 	Tokens        map[call.TokenName]call.TokenState `json:"tokens,omitempty"`
 	Connected     bool                               `json:"connected,omitempty"`
 	HeardAt       time.Time                          `json:"heard_at,omitzero"`
-	AliveIncoming int                                `json:"alive_incoming"`
-	AliveOutgoing int                                `json:"alive_outgoing"`
+	AliveIncoming int                                `json:"alive_incoming,omitempty"`
+	AliveOutgoing int                                `json:"alive_outgoing,omitempty"`
 }
 
 // gateRecord is the evidence of the region check at a confirm or a report, and
@@ -158,86 +158,102 @@ func (r decisionRecord) decision() call.Decision {
 	return d
 }
 
-// callRecord is a call as it was at an event, for the event's readers.
-type callRecord struct {
-	ID          uuid.UUID       `json:"id"`
-	Ref         string          `json:"ref,omitempty"`
-	ClientID    string          `json:"client_id,omitempty"`
-	Direction   call.Direction  `json:"direction"`
-	Status      call.Status     `json:"status"`
-	EndReason   call.EndReason  `json:"end_reason,omitempty"`
-	Media       call.Media      `json:"media"`
-	VoiceAnswer bool            `json:"voice_answer"`
-	Conference  bool            `json:"conference"`
-	Caller      partyRecord     `json:"caller"`
-	Callee      partyRecord     `json:"callee"`
-	Custom      json.RawMessage `json:"custom,omitempty"`
-	CreatedAt   time.Time       `json:"created_at"`
-	ExpiresAt   time.Time       `json:"expires_at"`
-	RingingAt   time.Time       `json:"ringing_at,omitzero"`
-	AnsweredAt  time.Time       `json:"answered_at,omitzero"`
-	ActiveAt    time.Time       `json:"active_at,omitzero"`
-	EndedAt     time.Time       `json:"ended_at,omitzero"`
-	AnsweredBy  string          `json:"answered_by,omitempty"`
-	Seq         int             `json:"seq"`
-	Legs        []legRecord     `json:"legs"`
-	MoreSkipped int             `json:"more_skipped,omitempty"`
+// planRecord is what the gate decided for one leg, in the plan of its call.
+type planRecord struct {
+	Leg uuid.UUID `json:"leg"`
+	decisionRecord
 }
 
+// eventRecord is what a step changed: the call's changeable fields as the step
+// left them, and legs. An event of an earlier version holds every leg, and much
+// that the rows of the call and its legs say as well; what it has in common
+// with this record is read.
+type eventRecord struct {
+	Status     call.Status    `json:"status"`
+	EndReason  call.EndReason `json:"end_reason,omitempty"`
+	RingingAt  time.Time      `json:"ringing_at,omitzero"`
+	AnsweredAt time.Time      `json:"answered_at,omitzero"`
+	ActiveAt   time.Time      `json:"active_at,omitzero"`
+	EndedAt    time.Time      `json:"ended_at,omitzero"`
+	AnsweredBy string         `json:"answered_by,omitempty"`
+	Seq        int            `json:"seq"`
+	Legs       []legRecord    `json:"legs,omitempty"`
+}
+
+// legRecord is what steps change of a leg and readers of events are told.
 type legRecord struct {
-	ID           uuid.UUID         `json:"id"`
-	DeviceID     string            `json:"device_id"`
-	UserID       string            `json:"user_id"`
-	Platform     call.Platform     `json:"platform"`
-	DeviceType   call.DeviceType   `json:"device_type"`
-	Channel      call.Channel      `json:"channel,omitempty"`
-	Presentation call.Presentation `json:"presentation,omitempty"`
-	Status       call.LegStatus    `json:"status"`
-	Reason       call.Reason       `json:"reason,omitempty"`
-	Media        call.Media        `json:"media,omitempty"`
-	HandedOverAt time.Time         `json:"handed_over_at,omitzero"`
-	ConfirmedAt  time.Time         `json:"confirmed_at,omitzero"`
-	RingingAt    time.Time         `json:"ringing_at,omitzero"`
-	AnsweredAt   time.Time         `json:"answered_at,omitzero"`
-	NoWakeAt     time.Time         `json:"no_wake_at,omitzero"`
-	WakeChannel  call.Channel      `json:"wake_channel,omitempty"`
-	EscalatedAt  time.Time         `json:"escalated_at,omitzero"`
-	RewokenAt    time.Time         `json:"rewoken_at,omitzero"`
-	EndedAt      time.Time         `json:"ended_at,omitzero"`
+	ID           uuid.UUID      `json:"id"`
+	Status       call.LegStatus `json:"status"`
+	Reason       call.Reason    `json:"reason,omitempty"`
+	Media        call.Media     `json:"media,omitempty"`
+	HandedOverAt time.Time      `json:"handed_over_at,omitzero"`
+	ConfirmedAt  time.Time      `json:"confirmed_at,omitzero"`
+	RingingAt    time.Time      `json:"ringing_at,omitzero"`
+	AnsweredAt   time.Time      `json:"answered_at,omitzero"`
+	NoWakeAt     time.Time      `json:"no_wake_at,omitzero"`
+	WakeChannel  call.Channel   `json:"wake_channel,omitempty"`
+	EscalatedAt  time.Time      `json:"escalated_at,omitzero"`
+	RewokenAt    time.Time      `json:"rewoken_at,omitzero"`
+	EndedAt      time.Time      `json:"ended_at,omitzero"`
 }
 
-func recordCall(c *call.Call) callRecord {
-	r := callRecord{
-		ID: c.ID, Ref: c.Ref, ClientID: c.ClientID, Direction: c.Direction, Status: c.Status, EndReason: c.EndReason, Media: c.Media,
-		VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, Caller: recordParty(c.Caller), Callee: recordParty(c.Callee), Custom: c.Custom,
-		CreatedAt: c.CreatedAt, ExpiresAt: c.ExpiresAt, RingingAt: c.RingingAt, AnsweredAt: c.AnsweredAt, ActiveAt: c.ActiveAt,
-		EndedAt: c.EndedAt, AnsweredBy: c.AnsweredBy, Seq: c.Seq, MoreSkipped: c.MoreSkipped, Legs: make([]legRecord, len(c.Legs)),
+// recordEvents is what each event of a call's step holds: leg.updated its leg,
+// call.created all legs, the others every leg that the step changed. So the
+// events of a step together name a leg at most twice for each step of the call's
+// own, and grow with the number of legs, not with its square.
+func recordEvents(c *call.Call, events []call.Event) [][]byte {
+	r := eventRecord{
+		Status: c.Status, EndReason: c.EndReason, RingingAt: c.RingingAt, AnsweredAt: c.AnsweredAt, ActiveAt: c.ActiveAt, EndedAt: c.EndedAt, AnsweredBy: c.AnsweredBy, Seq: c.Seq,
 	}
-	for i, l := range c.Legs {
-		r.Legs[i] = legRecord{
-			ID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Platform: l.Platform, DeviceType: l.DeviceType, Channel: l.Channel,
-			Presentation: l.Presentation, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt,
-			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt,
-			WakeChannel: l.WakeChannel, EscalatedAt: l.EscalatedAt, RewokenAt: l.RewokenAt, EndedAt: l.EndedAt,
+	changed := map[uuid.UUID]bool{}
+	for _, e := range events {
+		changed[e.Leg] = true
+	}
+	legs := func(take func(uuid.UUID) bool) []legRecord {
+		var records []legRecord
+		for i := range c.Legs {
+			if take(c.Legs[i].ID) {
+				records = append(records, recordLeg(&c.Legs[i]))
+			}
 		}
+		return records
 	}
-	return r
+	all := make([][]byte, len(events))
+	for i, e := range events {
+		switch e.Type {
+		case call.EventLegUpdated:
+			r.Legs = []legRecord{recordLeg(c.Leg(e.Leg))}
+		case call.EventCallCreated:
+			r.Legs = legs(func(uuid.UUID) bool { return true })
+		default:
+			r.Legs = legs(func(id uuid.UUID) bool { return changed[id] })
+		}
+		all[i], _ = json.Marshal(r) // texts and times cannot fail
+	}
+	return all
 }
 
-func (r callRecord) call(appID string) call.Call {
-	c := call.Call{
-		AppID: appID, ID: r.ID, Ref: r.Ref, ClientID: r.ClientID, Direction: r.Direction, Status: r.Status, EndReason: r.EndReason, Media: r.Media,
-		VoiceAnswer: r.VoiceAnswer, Conference: r.Conference, Caller: r.Caller.party(), Callee: r.Callee.party(), Custom: r.Custom,
-		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, RingingAt: r.RingingAt, AnsweredAt: r.AnsweredAt, ActiveAt: r.ActiveAt,
-		EndedAt: r.EndedAt, AnsweredBy: r.AnsweredBy, Seq: r.Seq, MoreSkipped: r.MoreSkipped, Legs: make([]call.Leg, len(r.Legs)),
+func recordLeg(l *call.Leg) legRecord {
+	return legRecord{
+		ID: l.ID, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt, ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt,
+		AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt, WakeChannel: l.WakeChannel, EscalatedAt: l.EscalatedAt, RewokenAt: l.RewokenAt, EndedAt: l.EndedAt,
 	}
-	for i, l := range r.Legs {
-		c.Legs[i] = call.Leg{
-			ID: l.ID, DeviceID: l.DeviceID, UserID: l.UserID, Platform: l.Platform, DeviceType: l.DeviceType, Channel: l.Channel,
-			Presentation: l.Presentation, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt,
-			ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt, AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt,
-			WakeChannel: l.WakeChannel, EscalatedAt: l.EscalatedAt, RewokenAt: l.RewokenAt, EndedAt: l.EndedAt,
+}
+
+// onto sets a call's changeable fields, and those of the legs that the record
+// names and the call has.
+func (r *eventRecord) onto(c *call.Call) {
+	c.Status, c.EndReason, c.RingingAt, c.AnsweredAt, c.ActiveAt, c.EndedAt, c.AnsweredBy = r.Status, r.EndReason, r.RingingAt, r.AnsweredAt, r.ActiveAt, r.EndedAt, r.AnsweredBy
+	c.Seq, c.DeadlineAt = r.Seq, time.Time{}
+	for _, leg := range r.Legs {
+		if l := c.Leg(leg.ID); l != nil {
+			leg.onto(l)
 		}
 	}
-	return c
+}
+
+func (r *legRecord) onto(l *call.Leg) {
+	l.Status, l.Reason, l.Media, l.HandedOverAt, l.ConfirmedAt, l.RingingAt = r.Status, r.Reason, r.Media, r.HandedOverAt, r.ConfirmedAt, r.RingingAt
+	l.AnsweredAt, l.NoWakeAt, l.WakeChannel, l.EscalatedAt, l.RewokenAt, l.EndedAt = r.AnsweredAt, r.NoWakeAt, r.WakeChannel, r.EscalatedAt, r.RewokenAt, r.EndedAt
+	l.VendorCallID, l.LastSeq, l.AlertedAt = "", 0, time.Time{} // as they were then is not told
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,13 +19,9 @@ const callColumns = `c.app_id, c.id, coalesce(c.ref, ''), coalesce(c.client_id, 
 	c.created_at, c.expires_at, c.deadline_at, c.ringing_at, c.answered_at, c.active_at, c.ended_at, coalesce(c.answered_by, ''), c.seq, c.more_skipped`
 
 const legColumns = `l.app_id, l.call_id, l.id, l.device_id, l.user_id, l.platform, l.device_type, coalesce(l.channel, ''), coalesce(l.presentation, ''),
-	l.status, coalesce(l.reason, ''), l.decision, l.enterprise, coalesce(l.vendor_call_id, ''), coalesce(l.media, ''), l.last_seq,
+	l.status, coalesce(l.reason, ''), l.enterprise, coalesce(l.vendor_call_id, ''), coalesce(l.media, ''), l.last_seq,
 	l.wake_process, l.wake_attempt, coalesce(l.wake_channel, ''), l.confirm_due_at, l.handed_over_at, l.confirmed_at, l.ringing_at, l.answered_at,
 	l.no_wake_at, l.escalated_at, l.rewoken_at, l.ended_at, l.alerted_at`
-
-// briefLegColumns leave out the decision, which no list of calls shows and
-// which is most of a leg's bytes and of the time to read one.
-var briefLegColumns = strings.Replace(legColumns, "l.decision", "NULL", 1)
 
 // legRow is a leg with the columns that only the store uses.
 type legRow struct {
@@ -75,9 +70,8 @@ func scanCall(row pgx.CollectableRow) (call.Call, error) {
 
 func scanLeg(row pgx.CollectableRow) (legRow, error) {
 	var l legRow
-	var decision []byte
 	err := row.Scan(&l.appID, &l.callID, &l.ID, &l.DeviceID, &l.UserID, &l.Platform, &l.DeviceType, &l.Channel, &l.Presentation,
-		&l.Status, &l.Reason, &decision, &l.Enterprise, &l.VendorCallID, &l.Media, &l.LastSeq,
+		&l.Status, &l.Reason, &l.Enterprise, &l.VendorCallID, &l.Media, &l.LastSeq,
 		&l.wakeProcess, &l.wakeAttempt, &l.WakeChannel, when{&l.confirmDueAt}, when{&l.HandedOverAt}, when{&l.ConfirmedAt}, when{&l.RingingAt}, when{&l.AnsweredAt},
 		when{&l.NoWakeAt}, when{&l.EscalatedAt}, when{&l.RewokenAt}, when{&l.EndedAt}, when{&l.AlertedAt})
 	if err != nil {
@@ -86,16 +80,6 @@ func scanLeg(row pgx.CollectableRow) (legRow, error) {
 	if l.WakeChannel == "" && l.wakeProcess != nil { // written by a version without second wakes
 		l.WakeChannel = l.Channel
 	}
-	if decision == nil {
-		return l, nil
-	}
-	var d decisionRecord
-	if err := json.Unmarshal(decision, &d); err != nil {
-		return l, fmt.Errorf("decision of leg %s: %w", l.ID, err)
-	}
-	l.Decision = d.decision()
-	l.Decision.Device.ID, l.Decision.Device.UserID = l.DeviceID, l.UserID
-	l.Decision.Device.Platform, l.Decision.Device.Type = l.Platform, l.DeviceType
 	return l, nil
 }
 

@@ -25,8 +25,8 @@ type Entry struct {
 	Confirm  *ConfirmEntry
 	Report   *ReportEntry
 	Event    *call.Event
-	Leg      *call.Leg // as it was after the event leg.updated
-	Call     *call.Call
+	Leg      *call.Leg  // as it was after the event leg.updated
+	Call     *call.Call // as the event's step left it; with its legs for events of the whole call
 }
 
 // NoticeEntry is a notice that was given up: it never reached the vendor, or the
@@ -63,10 +63,10 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 		return c, nil, err
 	}
 	t := &timeline{call: &c}
-	for i := range c.Legs {
-		t.add(c.CreatedAt, c.Legs[i].ID, Entry{Decision: &c.Legs[i].Decision})
-	}
 	b := &pgx.Batch{}
+	b.Queue(`SELECT decisions FROM plans WHERE app_id = $1 AND call_id = $2`, c.AppID, id).Query(t.plan)
+	// Versions before the plans kept each decision with its leg.
+	b.Queue(`SELECT id, decision FROM legs WHERE app_id = $1 AND call_id = $2 AND decision IS NOT NULL`, c.AppID, id).Query(t.decisions)
 	b.Queue(`SELECT leg_id, id, number, channel, started_at, finished_at, outcome, blame, coalesce(reason, ''), coalesce(status, 0),
 			coalesce(code, ''), coalesce(message, ''), coalesce(request_id, ''), purpose
 		FROM attempts WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.attempts)
@@ -80,6 +80,9 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 		c.AppID, id, floorID(c.CreatedAt)).Query(t.events)
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return c, nil, translate(err)
+	}
+	for i := range c.Legs {
+		t.add(c.CreatedAt, c.Legs[i].ID, Entry{Decision: &c.Legs[i].Decision})
 	}
 	slices.SortStableFunc(t.entries, func(a, b Entry) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.rank(), b.rank())) })
 	return c, t.entries, nil
@@ -109,6 +112,46 @@ func (t *timeline) add(at time.Time, leg uuid.UUID, e Entry) {
 		e.DeviceID = l.DeviceID
 	}
 	t.entries = append(t.entries, e)
+}
+
+func (t *timeline) plan(rows pgx.Rows) error {
+	var data []byte
+	_, err := pgx.ForEachRow(rows, []any{&data}, func() error {
+		var plan []planRecord
+		if err := json.Unmarshal(data, &plan); err != nil {
+			return fmt.Errorf("the plan: %w", err)
+		}
+		for _, p := range plan {
+			t.decided(p.Leg, p.decisionRecord)
+		}
+		return nil
+	})
+	return err
+}
+
+func (t *timeline) decisions(rows pgx.Rows) error {
+	var leg uuid.UUID
+	var data []byte
+	_, err := pgx.ForEachRow(rows, []any{&leg, &data}, func() error {
+		var r decisionRecord
+		if err := json.Unmarshal(data, &r); err != nil {
+			return fmt.Errorf("decision of leg %s: %w", leg, err)
+		}
+		t.decided(leg, r)
+		return nil
+	})
+	return err
+}
+
+// decided gives a leg its decision.
+func (t *timeline) decided(leg uuid.UUID, r decisionRecord) {
+	l := t.call.Leg(leg)
+	if l == nil {
+		return
+	}
+	l.Decision = r.decision()
+	l.Decision.Device.ID, l.Decision.Device.UserID = l.DeviceID, l.UserID
+	l.Decision.Device.Platform, l.Decision.Device.Type = l.Platform, l.DeviceType
 }
 
 func (t *timeline) attempts(rows pgx.Rows) error {
@@ -169,24 +212,32 @@ func (t *timeline) reports(rows pgx.Rows) error {
 	return err
 }
 
+// events makes the steps of the call once more, one after the other: each event
+// holds only what its step changed.
 func (t *timeline) events(rows pgx.Rows) error {
 	var e call.Event
 	var leg *uuid.UUID
 	var data []byte
+	then := *t.call
+	then.Legs = slices.Clone(then.Legs)
 	_, err := pgx.ForEachRow(rows, []any{&e.Type, &e.Seq, &e.Time, &leg, &data}, func() error {
 		event := e
 		event.Leg, event.Time = uuid.Nil, e.Time.UTC()
 		if leg != nil {
 			event.Leg = *leg
 		}
-		var r callRecord
+		var r eventRecord
 		if err := json.Unmarshal(data, &r); err != nil {
 			return fmt.Errorf("event %d: %w", e.Seq, err)
 		}
-		then := r.call(t.call.AppID)
-		entry := Entry{Event: &event, Call: &then}
+		r.onto(&then)
+		was := then
+		entry := Entry{Event: &event, Call: &was}
 		if l := then.Leg(event.Leg); l != nil {
-			entry.Leg = l
+			leg := *l
+			entry.Leg, was.Legs = &leg, nil
+		} else {
+			was.Legs = slices.Clone(then.Legs)
 		}
 		t.add(e.Time, event.Leg, entry)
 		return nil

@@ -16,6 +16,7 @@ type writes struct {
 	process    uuid.UUID
 	newCalls   []callWrite
 	newLegs    []legWrite
+	plans      []planWrite
 	calls      []callWrite
 	legs       []legWrite
 	events     []eventWrite
@@ -52,10 +53,15 @@ type legWrite struct {
 	appID        string
 	callID       uuid.UUID
 	direction    call.Direction
-	decision     []byte
 	wakeProcess  *uuid.UUID
 	wakeAttempt  int
 	confirmDueAt time.Time
+}
+
+type planWrite struct {
+	appID     string
+	callID    uuid.UUID
+	decisions []byte
 }
 
 type eventWrite struct {
@@ -120,14 +126,19 @@ type regionWrite struct {
 func (w *writes) begin(c *call.Call, now time.Time) {
 	parties, _ := json.Marshal(partiesRecord{recordParty(c.Caller), recordParty(c.Callee)}) // plain strings cannot fail
 	w.newCalls = append(w.newCalls, callWrite{c, parties})
+	plan := make([]planRecord, len(c.Legs))
 	for i := range c.Legs {
 		l := &c.Legs[i]
-		decision, _ := json.Marshal(recordDecision(l.Decision))
-		row := legWrite{Leg: l, appID: c.AppID, callID: c.ID, direction: c.Direction, decision: decision}
+		plan[i] = planRecord{l.ID, recordDecision(l.Decision)}
+		row := legWrite{Leg: l, appID: c.AppID, callID: c.ID, direction: c.Direction}
 		if l.Status == call.LegWaking && l.Channel != call.Connection {
 			row.wakeProcess, row.wakeAttempt = &w.process, 1
 		}
 		w.newLegs = append(w.newLegs, row)
+	}
+	if len(plan) > 0 {
+		decisions, _ := json.Marshal(plan) // as above
+		w.plans = append(w.plans, planWrite{c.AppID, c.ID, decisions})
 	}
 	for i := range c.Legs {
 		if p := c.Notice(&c.Legs[i]); p != "" { // the call has ended at once
@@ -137,16 +148,15 @@ func (w *writes) begin(c *call.Call, now time.Time) {
 	w.note(c, now)
 }
 
-// note adds the events of a call's last step, each with the whole call as that
-// step left it.
+// note adds the events of a call's last step, with what the step changed.
 func (w *writes) note(c *call.Call, now time.Time) {
 	events := c.TakeEvents()
 	if len(events) == 0 {
 		return
 	}
-	data, _ := json.Marshal(recordCall(c)) // custom was checked to be JSON
-	for _, e := range events {
-		w.events = append(w.events, eventWrite{Event: e, appID: c.AppID, id: newID(now), callID: &c.ID, data: data})
+	data := recordEvents(c, events)
+	for i, e := range events {
+		w.events = append(w.events, eventWrite{Event: e, appID: c.AppID, id: newID(now), callID: &c.ID, data: data[i]})
 	}
 }
 
@@ -154,6 +164,7 @@ func (w *writes) note(c *call.Call, now time.Time) {
 func (w *writes) queue(b *pgx.Batch) {
 	w.queueNewCalls(b)
 	w.queueNewLegs(b)
+	w.queuePlans(b)
 	w.queueCalls(b)
 	w.queueLegs(b)
 	w.queueEvents(b)
@@ -223,14 +234,14 @@ func (w *writes) queueNewLegs(b *pgx.Batch) {
 		return
 	}
 	b.Queue(`INSERT INTO legs (app_id, call_id, id, direction, device_id, user_id, platform, device_type, channel, presentation,
-			status, reason, country, decision, enterprise, last_seq, wake_process, wake_attempt, wake_channel, confirmed_at, ended_at)
+			status, reason, country, enterprise, last_seq, wake_process, wake_attempt, wake_channel, confirmed_at, ended_at)
 		SELECT app_id, call_id, id, direction, device_id, user_id, platform, device_type, nullif(channel, ''), nullif(presentation, ''),
-			status, nullif(reason, ''), nullif(country, ''), decision::json, enterprise, 0, wake_process, wake_attempt, nullif(wake_channel, ''), confirmed_at, ended_at
+			status, nullif(reason, ''), nullif(country, ''), enterprise, 0, wake_process, wake_attempt, nullif(wake_channel, ''), confirmed_at, ended_at
 		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-			$11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::uuid[], $17::integer[], $18::text[],
-			$19::timestamptz[], $20::timestamptz[])
+			$11::text[], $12::text[], $13::text[], $14::boolean[], $15::uuid[], $16::integer[], $17::text[],
+			$18::timestamptz[], $19::timestamptz[])
 		AS q (app_id, call_id, id, direction, device_id, user_id, platform, device_type, channel, presentation,
-			status, reason, country, decision, enterprise, wake_process, wake_attempt, wake_channel, confirmed_at, ended_at)`,
+			status, reason, country, enterprise, wake_process, wake_attempt, wake_channel, confirmed_at, ended_at)`,
 		column(rows, func(r *legWrite) string { return r.appID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.callID }),
 		column(rows, func(r *legWrite) uuid.UUID { return r.ID }),
@@ -244,13 +255,24 @@ func (w *writes) queueNewLegs(b *pgx.Batch) {
 		column(rows, func(r *legWrite) string { return string(r.Status) }),
 		column(rows, func(r *legWrite) string { return string(r.Reason) }),
 		column(rows, func(r *legWrite) string { return r.Decision.Region.Country }),
-		column(rows, func(r *legWrite) string { return string(r.decision) }),
 		column(rows, func(r *legWrite) bool { return r.Enterprise }),
 		column(rows, func(r *legWrite) *uuid.UUID { return r.wakeProcess }),
 		column(rows, func(r *legWrite) int32 { return int32(r.wakeAttempt) }),
 		column(rows, func(r *legWrite) string { return string(r.WakeChannel) }),
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.ConfirmedAt) }),
 		column(rows, func(r *legWrite) *time.Time { return orNull(r.EndedAt) }))
+}
+
+func (w *writes) queuePlans(b *pgx.Batch) {
+	rows := w.plans
+	if len(rows) == 0 {
+		return
+	}
+	b.Queue(`INSERT INTO plans (app_id, call_id, decisions)
+		SELECT app_id, call_id, decisions::json FROM unnest($1::text[], $2::uuid[], $3::text[]) AS q (app_id, call_id, decisions)`,
+		column(rows, func(r *planWrite) string { return r.appID }),
+		column(rows, func(r *planWrite) uuid.UUID { return r.callID }),
+		column(rows, func(r *planWrite) string { return string(r.decisions) }))
 }
 
 func (w *writes) queueEvents(b *pgx.Batch) {

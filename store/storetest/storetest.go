@@ -184,11 +184,18 @@ var promises = []struct{ what, query string }{
 	{"a call's state differs from its last event's", `
 		SELECT c.id FROM calls c JOIN events e ON e.app_id = c.app_id AND e.call_id = c.id AND e.call_seq = c.seq
 		WHERE e.data->>'status' <> c.status OR coalesce(e.data->>'end_reason', '') <> coalesce(c.end_reason, '')`},
-	{"a leg's state differs from its call's last event", `
-		SELECT l.id FROM legs l
-		JOIN calls c ON c.app_id = l.app_id AND c.id = l.call_id
-		JOIN events e ON e.app_id = c.app_id AND e.call_id = c.id AND e.call_seq = c.seq,
-		json_array_elements(e.data->'legs') AS x WHERE (x->>'id')::uuid = l.id AND x->>'status' <> l.status`},
+	{"a leg's state differs from the last event that names it", `
+		SELECT l.id FROM legs l JOIN (
+			SELECT DISTINCT ON (e.app_id, e.call_id, x->>'id') e.app_id, e.call_id, (x->>'id')::uuid AS id, x->>'status' AS status
+			FROM events e, json_array_elements(e.data->'legs') AS x WHERE e.call_id IS NOT NULL
+			ORDER BY e.app_id, e.call_id, x->>'id', e.call_seq DESC) told USING (app_id, call_id, id)
+		WHERE l.status <> told.status`},
+	{"a leg is missing from the event of its call's creation", `
+		SELECT l.id FROM legs l JOIN events e ON e.app_id = l.app_id AND e.call_id = l.call_id AND e.call_seq = 1
+		WHERE NOT EXISTS (SELECT FROM json_array_elements(e.data->'legs') AS x WHERE (x->>'id')::uuid = l.id)`},
+	{"a leg has no decision", `
+		SELECT l.id FROM legs l LEFT JOIN plans p ON p.app_id = l.app_id AND p.call_id = l.call_id
+		WHERE l.decision IS NULL AND NOT EXISTS (SELECT FROM json_array_elements(p.decisions) AS x WHERE (x->>'leg')::uuid = l.id)`},
 	{"an ended call has a leg that is alive", `
 		SELECT l.id FROM legs l JOIN calls c ON c.app_id = l.app_id AND c.id = l.call_id WHERE c.status = 'ended' AND l.ended_at IS NULL`},
 	{"a live call has no leg alive", `

@@ -38,6 +38,8 @@ func TestBroken(t *testing.T) {
 		{"state differs from its last event's", `UPDATE calls SET status = 'ringing' WHERE ref = 'live'`},
 		{"state differs from its last event's", `UPDATE calls SET end_reason = 'busy' WHERE ref = 'ended'`},
 		{"leg's state differs", `UPDATE legs SET status = 'handed_over' WHERE call_id = (` + live + `) AND device_id = 'd1'`},
+		{"missing from the event of its call's creation", `UPDATE events SET data = '{"status":"waking","legs":[]}' WHERE call_seq = 1 AND call_id = (` + live + `)`},
+		{"leg has no decision", `UPDATE plans SET decisions = '[]' WHERE call_id = (` + live + `)`},
 		{"an ended call has a leg that is alive", `UPDATE legs SET ended_at = NULL WHERE call_id = (` + ended + `)`},
 		{"a live call has no leg alive", `UPDATE legs SET ended_at = now() WHERE call_id = (` + live + `)`},
 		{"two winners", `UPDATE legs SET answered_at = now() WHERE call_id = (` + winner + `)`},
@@ -63,7 +65,7 @@ func TestBroken(t *testing.T) {
 		{"a call that nobody missed", `UPDATE notices SET call_id = (` + ended + `); UPDATE legs SET status = 'rejected' WHERE call_id = (` + ended + `) AND device_id = 'd2'`},
 	} {
 		found[tc.what] = true
-		tx := `BEGIN; CREATE TABLE saved_calls AS TABLE calls; CREATE TABLE saved_legs AS TABLE legs; CREATE TABLE saved_events AS TABLE events; COMMIT`
+		tx := `BEGIN; CREATE TABLE saved_calls AS TABLE calls; CREATE TABLE saved_legs AS TABLE legs; CREATE TABLE saved_events AS TABLE events; CREATE TABLE saved_plans AS TABLE plans; COMMIT`
 		if _, err := conn.Exec(t.Context(), tx); err != nil {
 			t.Fatal(err)
 		}
@@ -73,8 +75,9 @@ func TestBroken(t *testing.T) {
 		if broken := strings.Join(storetest.Broken(t.Context(), url), "\n"); !strings.Contains(broken, tc.what) {
 			t.Errorf("%s\nfound %q, want %q", tc.sql, broken, tc.what)
 		}
-		back := `BEGIN; TRUNCATE calls, legs, events; INSERT INTO calls TABLE saved_calls; INSERT INTO legs TABLE saved_legs; INSERT INTO events TABLE saved_events;
-			DROP TABLE saved_calls, saved_legs, saved_events; COMMIT`
+		back := `BEGIN; TRUNCATE calls, legs, events, plans; INSERT INTO calls TABLE saved_calls; INSERT INTO legs TABLE saved_legs; INSERT INTO events TABLE saved_events;
+			INSERT INTO plans TABLE saved_plans;
+			DROP TABLE saved_calls, saved_legs, saved_events, saved_plans; COMMIT`
 		if _, err := conn.Exec(t.Context(), back); err != nil {
 			t.Fatal(err)
 		}
