@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
 
 // Pooling says what stands between a client and its database.
@@ -84,10 +85,15 @@ func newSessions(ctx context.Context, config *Config) (sessions, error) {
 		config.NoListen = true
 		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // no statement outlives its transaction
 		config.Logger.Info("the pooler gives each transaction another connection: no LISTEN and no prepared statements; other processes' changes are found by polling")
+		pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+			pgxuuid.Register(conn.TypeMap())
+			return nil
+		}
 		return sessions{pc, pooling, set}, nil
 	}
 	sql, args := settle(set, false)
 	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		pgxuuid.Register(conn.TypeMap()) // else each id is written as text by its driver.Valuer, and parsed again
 		return conn.PgConn().ExecParams(ctx, sql, args, nil, nil, nil).Read().Err
 	}
 	return sessions{pc, pooling, nil}, nil
