@@ -130,7 +130,7 @@ func (s *Store) completeEvents(ctx context.Context, appID string, events []Logge
 	low, high := span(callIDs)
 	calls, legs := map[uuid.UUID]call.Call{}, map[uuid.UUID]call.Leg{}
 	err := s.readTogether(ctx, func(b *pgx.Batch) {
-		b.Queue(`SELECT `+callColumns+` FROM `+callsOf("ARRAY[$1]", "$2", "$3", "$4"), appID, callIDs, low, high).Query(func(rows pgx.Rows) error {
+		b.Queue(`SELECT `+callTable.columns+` FROM `+callsOf("ARRAY[$1]", "$2", "$3", "$4"), appID, callIDs, low, high).Query(func(rows pgx.Rows) error {
 			found, err := pgx.CollectRows(rows, scanCall)
 			for _, c := range found {
 				calls[c.ID] = c
@@ -140,7 +140,7 @@ func (s *Store) completeEvents(ctx context.Context, appID string, events []Logge
 		if len(legIDs) == 0 {
 			return
 		}
-		b.Queue(`SELECT `+legColumns+`
+		b.Queue(`SELECT `+legTable.columns+`
 			FROM (SELECT DISTINCT call_id, id FROM unnest($2::uuid[], $3::uuid[]) AS u (call_id, id)) AS wanted CROSS JOIN LATERAL (
 				SELECT l.* FROM legs l WHERE l.app_id = $1 AND l.call_id = wanted.call_id AND l.id = wanted.id AND l.call_id BETWEEN $4 AND $5 OFFSET 0) l`,
 			appID, legCalls, legIDs, low, high).Query(func(rows pgx.Rows) error {

@@ -203,7 +203,7 @@ func (s *Store) callsBetween(ctx context.Context, f Filter, low, high uuid.UUID)
 	// Every other absent filter is a constant to the planner, which plans the
 	// statement for its values (see the cache mode). So no OR keeps it from an
 	// index, and it reads no partition in vain.
-	rows, err := s.pool.Query(ctx, `SELECT `+callColumns+` FROM `+appsOf(f.AppID)+` CROSS JOIN LATERAL (
+	rows, err := s.pool.Query(ctx, `SELECT `+callTable.columns+` FROM `+appsOf(f.AppID)+` CROSS JOIN LATERAL (
 		SELECT c.* FROM calls c
 		WHERE c.app_id = a.id AND c.id >= @low AND c.id < @high
 		  AND (@user = '' OR c.callee_id = @user OR c.caller_id = @user)

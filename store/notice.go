@@ -73,51 +73,28 @@ func (w *writes) notice(c *call.Call, l *call.Leg, p call.Purpose, now time.Time
 
 func (w *writes) queueNotices(b *pgx.Batch) {
 	rows := w.notices
-	if len(rows) == 0 {
-		return
-	}
 	for _, r := range rows {
 		if r.instead { // the revoke would remove the notice
 			b.Queue(`UPDATE notices SET done_at = $4 WHERE app_id = $1 AND call_id = $2 AND leg_id = $3 AND purpose = 'revoke' AND done_at IS NULL`,
 				r.appID, r.callID, r.leg, r.createdAt)
 		}
 	}
-	b.Queue(`INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at)
-		SELECT app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at
-		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::integer[], $9::timestamptz[])
-		AS q (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at)
-		ON CONFLICT DO NOTHING`,
-		column(rows, func(r *noticeWrite) string { return r.appID }),
-		column(rows, func(r *noticeWrite) uuid.UUID { return r.callID }),
-		column(rows, func(r *noticeWrite) uuid.UUID { return r.leg }),
-		column(rows, func(r *noticeWrite) string { return string(r.purpose) }),
-		column(rows, func(r *noticeWrite) string { return r.deviceID }),
-		column(rows, func(r *noticeWrite) string { return string(r.channel) }),
-		column(rows, func(r *noticeWrite) uuid.UUID { return r.process }),
-		column(rows, func(r *noticeWrite) int32 { return int32(r.attempt) }),
-		column(rows, func(r *noticeWrite) time.Time { return r.createdAt }))
+	noticeTable.insert(b, rows)
 }
 
-// queueNoticeChanges writes what steps changed of existing notices.
-func (w *writes) queueNoticeChanges(b *pgx.Batch) {
-	rows := w.noticeChanges
-	if len(rows) == 0 {
-		return
-	}
-	low, high := span(column(rows, func(r *noticeWrite) uuid.UUID { return r.callID }))
-	b.Queue(`UPDATE notices n SET process = q.process, attempt = q.attempt, done_at = q.done_at, reason = nullif(q.reason, '')
-		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::integer[], $7::timestamptz[], $8::text[])
-		AS q (app_id, call_id, leg_id, purpose, process, attempt, done_at, reason)
-		WHERE n.app_id = q.app_id AND n.call_id = q.call_id AND n.leg_id = q.leg_id AND n.purpose = q.purpose AND n.call_id BETWEEN $9 AND $10`,
-		column(rows, func(r *noticeWrite) string { return r.appID }),
-		column(rows, func(r *noticeWrite) uuid.UUID { return r.callID }),
-		column(rows, func(r *noticeWrite) uuid.UUID { return r.leg }),
-		column(rows, func(r *noticeWrite) string { return string(r.purpose) }),
-		column(rows, func(r *noticeWrite) uuid.UUID { return r.process }),
-		column(rows, func(r *noticeWrite) int32 { return int32(r.attempt) }),
-		column(rows, func(r *noticeWrite) *time.Time { return orNull(r.doneAt) }),
-		column(rows, func(r *noticeWrite) string { return string(r.reason) }), low, high)
-}
+var noticeTable = describe("notices", "n", "call_id", "ON CONFLICT DO NOTHING",
+	text("app_id", func(r *noticeWrite) *string { return &r.appID }).key(),
+	id("call_id", func(r *noticeWrite) *uuid.UUID { return &r.callID }).key(),
+	id("leg_id", func(r *noticeWrite) *uuid.UUID { return &r.leg }).key(),
+	text("purpose", func(r *noticeWrite) *call.Purpose { return &r.purpose }).key(),
+	text("device_id", func(r *noticeWrite) *string { return &r.deviceID }),
+	text("channel", func(r *noticeWrite) *call.Channel { return &r.channel }),
+	id("process", func(r *noticeWrite) *uuid.UUID { return &r.process }).changes(),
+	integer("attempt", func(r *noticeWrite) *int { return &r.attempt }).changes(),
+	moment("created_at", func(r *noticeWrite) *time.Time { return &r.createdAt }),
+	moment("done_at", func(r *noticeWrite) *time.Time { return &r.doneAt }).changes(),
+	orNone("reason", func(r *noticeWrite) *call.Reason { return &r.reason }).changes(),
+)
 
 // loadNotices queues the reading of the notices of a batch's calls that have a
 // step about one.

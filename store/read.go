@@ -17,7 +17,7 @@ import (
 //
 // Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) Call(ctx context.Context, appID string, id uuid.UUID) (call.Call, error) {
-	rows, err := s.pool.Query(ctx, `SELECT `+callColumns+` FROM calls c
+	rows, err := s.pool.Query(ctx, `SELECT `+callTable.columns+` FROM calls c
 		WHERE c.id = $1 AND c.app_id = ANY (CASE WHEN $2 = '' THEN ARRAY(SELECT a.id FROM apps a) ELSE ARRAY[$2] END)`, id, appID)
 	if err != nil {
 		return call.Call{}, translate(err)
@@ -53,7 +53,7 @@ func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, most int) (f
 		byID[calls[i].ID], ids[i], apps[i] = &calls[i], calls[i].ID, calls[i].AppID
 	}
 	low, high := span(ids)
-	rows, err := s.pool.Query(ctx, `SELECT `+legColumns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
+	rows, err := s.pool.Query(ctx, `SELECT `+legTable.columns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high)
 	if err != nil {
 		return false, translate(err)
@@ -82,7 +82,7 @@ func (s *Store) readFewLegs(ctx context.Context, calls []call.Call, most int) (f
 func (s *Store) LiveCalls(ctx context.Context, appID, deviceID, userID string) ([]call.Call, error) {
 	const ids = `ARRAY(SELECT l.call_id FROM legs l
 		WHERE l.app_id = $1 AND l.device_id = $2 AND l.user_id = $3 AND l.ended_at IS NULL AND l.call_id >= $4)`
-	rows, err := s.pool.Query(ctx, `SELECT `+callColumns+` FROM `+callsOf("ARRAY[$1]", ids, "$4", "$5")+` ORDER BY c.id`,
+	rows, err := s.pool.Query(ctx, `SELECT `+callTable.columns+` FROM `+callsOf("ARRAY[$1]", ids, "$4", "$5")+` ORDER BY c.id`,
 		appID, deviceID, userID, floorID(s.Now().Add(-longestCall-time.Hour)), uuid.Max)
 	if err != nil {
 		return nil, translate(err)
@@ -113,14 +113,14 @@ func legsOf(apps, ids, low, high string) string {
 // and @high between which the ids are.
 func queueCalls(b *pgx.Batch, calls *[]call.Call, ids string, args pgx.NamedArgs) {
 	byID := map[uuid.UUID]int{}
-	b.Queue(`SELECT `+callColumns+` FROM `+callsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+` ORDER BY c.id`, args).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(`SELECT `+callTable.columns+` FROM `+callsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+` ORDER BY c.id`, args).Query(func(rows pgx.Rows) (err error) {
 		*calls, err = pgx.CollectRows(rows, scanCall)
 		for i, c := range *calls {
 			byID[c.ID] = i
 		}
 		return err
 	})
-	b.Queue(`SELECT `+legColumns+` FROM `+legsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+`
+	b.Queue(`SELECT `+legTable.columns+` FROM `+legsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, args).Query(func(rows pgx.Rows) error {
 		legs, err := pgx.CollectRows(rows, scanLeg)
 		for _, l := range legs {

@@ -20,78 +20,90 @@ func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-func (w *writes) queueAttempts(b *pgx.Batch) {
-	rows := w.attempts
-	if len(rows) == 0 {
-		return
-	}
-	b.Queue(`INSERT INTO attempts (app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at,
-			outcome, blame, reason, status, code, message, request_id, purpose)
-		SELECT app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at,
-			outcome, blame, nullif(reason, ''), nullif(status, 0), nullif(code, ''), nullif(message, ''), nullif(request_id, ''), purpose
-		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[], $6::text[], $7::uuid[], $8::timestamptz[], $9::timestamptz[],
-			$10::text[], $11::text[], $12::text[], $13::integer[], $14::text[], $15::text[], $16::text[], $17::text[])
-		AS q (app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at,
-			outcome, blame, reason, status, code, message, request_id, purpose)
-		ON CONFLICT DO NOTHING -- an outcome is sent again when the answer to its commit was lost`,
-		column(rows, func(r *attemptWrite) string { return r.appID }),
-		column(rows, func(r *attemptWrite) uuid.UUID { return r.callID }),
-		column(rows, func(r *attemptWrite) uuid.UUID { return r.ID }),
-		column(rows, func(r *attemptWrite) uuid.UUID { return r.legID }),
-		column(rows, func(r *attemptWrite) int32 { return int32(r.Number) }),
-		column(rows, func(r *attemptWrite) string { return string(r.Channel) }),
-		column(rows, func(r *attemptWrite) uuid.UUID { return r.process }),
-		column(rows, func(r *attemptWrite) time.Time { return r.StartedAt }),
-		column(rows, func(r *attemptWrite) time.Time { return r.FinishedAt }),
-		column(rows, func(r *attemptWrite) string { return r.Outcome }),
-		column(rows, func(r *attemptWrite) string { return r.Blame }),
-		column(rows, func(r *attemptWrite) string { return string(r.Reason) }),
-		column(rows, func(r *attemptWrite) int32 { return int32(r.Status) }),
-		column(rows, func(r *attemptWrite) string { return storable(r.Code) }),
-		column(rows, func(r *attemptWrite) string { return storable(r.Message) }),
-		column(rows, func(r *attemptWrite) string { return storable(r.RequestID) }),
-		column(rows, func(r *attemptWrite) string { return string(cmp.Or(r.Purpose, call.PurposeRing)) }))
+var planTable = describe("plans", "p", "call_id", "",
+	text("app_id", func(r *planWrite) *string { return &r.appID }),
+	id("call_id", func(r *planWrite) *uuid.UUID { return &r.callID }),
+	recorded("decisions", func(r *planWrite) *[]planRecord { return &r.decisions }),
+)
+
+var eventTable = describe("events", "e", "id", "",
+	text("app_id", func(r *eventWrite) *string { return &r.appID }),
+	id("id", func(r *eventWrite) *uuid.UUID { return &r.id }),
+	text("type", func(r *eventWrite) *call.EventType { return &r.Type }),
+	moment("at", func(r *eventWrite) *time.Time { return &r.Time }),
+	id("call_id", func(r *eventWrite) *uuid.UUID { return &r.callID }),
+	integer("call_seq", func(r *eventWrite) *int { return &r.Seq }),
+	idOrNone("leg_id", func(r *eventWrite) *uuid.UUID { return &r.Leg }),
+	asJSON("data", func(r *eventWrite) *[]byte { return &r.data }),
+)
+
+var keyTable = describe("idempotency_keys", "k", "", `
+	-- what is there is older than a key is remembered
+	ON CONFLICT (app_id, scope, key) DO UPDATE
+	SET body_hash = excluded.body_hash, call_id = excluded.call_id, created_at = excluded.created_at`,
+	text("app_id", func(r *keyWrite) *string { return &r.appID }),
+	text("scope", func(r *keyWrite) *string { return &r.scope }),
+	text("key", func(r *keyWrite) *string { return &r.key }),
+	bytea("body_hash", func(r *keyWrite) *[]byte { return &r.hash }),
+	id("call_id", func(r *keyWrite) *uuid.UUID { return &r.callID }),
+	moment("created_at", func(r *keyWrite) *time.Time { return &r.at }),
+)
+
+var attemptTable = describe("attempts", "a", "call_id", `
+	ON CONFLICT DO NOTHING -- an outcome is sent again when the answer to its commit was lost`,
+	text("app_id", func(r *attemptWrite) *string { return &r.appID }),
+	id("call_id", func(r *attemptWrite) *uuid.UUID { return &r.callID }),
+	id("id", func(r *attemptWrite) *uuid.UUID { return &r.ID }),
+	id("leg_id", func(r *attemptWrite) *uuid.UUID { return &r.legID }),
+	integer("number", func(r *attemptWrite) *int { return &r.Number }),
+	text("channel", func(r *attemptWrite) *call.Channel { return &r.Channel }),
+	id("process", func(r *attemptWrite) *uuid.UUID { return &r.process }),
+	moment("started_at", func(r *attemptWrite) *time.Time { return &r.StartedAt }),
+	moment("finished_at", func(r *attemptWrite) *time.Time { return &r.FinishedAt }),
+	text("outcome", func(r *attemptWrite) *string { return &r.Outcome }),
+	text("blame", func(r *attemptWrite) *string { return &r.Blame }),
+	orNone("reason", func(r *attemptWrite) *call.Reason { return &r.Reason }),
+	integerOrNone("status", func(r *attemptWrite) *int { return &r.Status }),
+	foreign("code", func(r *attemptWrite) *string { return &r.Code }),
+	foreign("message", func(r *attemptWrite) *string { return &r.Message }),
+	foreign("request_id", func(r *attemptWrite) *string { return &r.RequestID }),
+	text("purpose", func(r *attemptWrite) *call.Purpose {
+		purpose := cmp.Or(r.Purpose, call.PurposeRing)
+		return &purpose
+	}),
+)
+
+// foreign is of a vendor's text.
+func foreign(name string, at func(*attemptWrite) *string) field[attemptWrite] {
+	return orNone(name, func(r *attemptWrite) *string {
+		text := storable(*at(r))
+		return &text
+	})
 }
 
-func (w *writes) queueConfirms(b *pgx.Batch) {
-	rows := w.confirms
-	if len(rows) == 0 {
-		return
-	}
-	b.Queue(`INSERT INTO confirms (app_id, call_id, id, leg_id, at, source, vendor_call_id, verdict, reason, region)
-		SELECT app_id, call_id, id, leg_id, at, source, nullif(vendor_call_id, ''), verdict, nullif(reason, ''), region::json
-		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
-		AS q (app_id, call_id, id, leg_id, at, source, vendor_call_id, verdict, reason, region)`,
-		column(rows, func(r *confirmWrite) string { return r.appID }),
-		column(rows, func(r *confirmWrite) uuid.UUID { return r.callID }),
-		column(rows, func(r *confirmWrite) uuid.UUID { return r.id }),
-		column(rows, func(r *confirmWrite) uuid.UUID { return r.legID }),
-		column(rows, func(r *confirmWrite) time.Time { return r.at }),
-		column(rows, func(r *confirmWrite) string { return string(r.in.Source) }),
-		column(rows, func(r *confirmWrite) string { return r.in.VendorCallID }),
-		column(rows, func(r *confirmWrite) string { return string(r.answer.Verdict) }),
-		column(rows, func(r *confirmWrite) string { return r.answer.Reason }),
-		column(rows, func(r *confirmWrite) *string { return textOrNull(r.region) }))
-}
+var confirmTable = describe("confirms", "f", "call_id", "",
+	text("app_id", func(r *confirmWrite) *string { return &r.appID }),
+	id("call_id", func(r *confirmWrite) *uuid.UUID { return &r.callID }),
+	id("id", func(r *confirmWrite) *uuid.UUID { return &r.id }),
+	id("leg_id", func(r *confirmWrite) *uuid.UUID { return &r.legID }),
+	moment("at", func(r *confirmWrite) *time.Time { return &r.at }),
+	text("source", func(r *confirmWrite) *call.Source { return &r.in.Source }),
+	orNone("vendor_call_id", func(r *confirmWrite) *string { return &r.in.VendorCallID }),
+	text("verdict", func(r *confirmWrite) *call.Verdict { return &r.answer.Verdict }),
+	orNone("reason", func(r *confirmWrite) *string { return &r.answer.Reason }),
+	asJSON("region", func(r *confirmWrite) *[]byte { return &r.region }),
+)
 
-func (w *writes) queueReports(b *pgx.Batch) {
-	rows := w.reports
-	if len(rows) == 0 {
-		return
-	}
-	b.Queue(`INSERT INTO reports (app_id, call_id, leg_id, seq, received_at, body, refused, region)
-		SELECT app_id, call_id, leg_id, seq, received_at, body, nullif(refused, ''), region::json
-		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::text[], $7::text[], $8::text[])
-		AS q (app_id, call_id, leg_id, seq, received_at, body, refused, region)`,
-		column(rows, func(r *reportWrite) string { return r.appID }),
-		column(rows, func(r *reportWrite) uuid.UUID { return r.callID }),
-		column(rows, func(r *reportWrite) uuid.UUID { return r.legID }),
-		column(rows, func(r *reportWrite) int64 { return r.seq }),
-		column(rows, func(r *reportWrite) time.Time { return r.at }),
-		column(rows, func(r *reportWrite) string { return r.body }),
-		column(rows, func(r *reportWrite) string { return r.refused }),
-		column(rows, func(r *reportWrite) *string { return textOrNull(r.region) }))
-}
+var reportTable = describe("reports", "r", "call_id", "",
+	text("app_id", func(r *reportWrite) *string { return &r.appID }),
+	id("call_id", func(r *reportWrite) *uuid.UUID { return &r.callID }),
+	id("leg_id", func(r *reportWrite) *uuid.UUID { return &r.legID }),
+	bigint("seq", func(r *reportWrite) *int64 { return &r.seq }),
+	moment("received_at", func(r *reportWrite) *time.Time { return &r.at }),
+	text("body", func(r *reportWrite) *string { return &r.body }),
+	orNone("refused", func(r *reportWrite) *string { return &r.refused }),
+	asJSON("region", func(r *reportWrite) *[]byte { return &r.region }),
+)
 
 // queueTokens marks refused tokens and adds an event for each dead one. A token
 // is left alone if the device has registered another one meanwhile, or the same

@@ -1,101 +1,111 @@
 package store
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/pushwake/relay/call"
 )
 
-// callColumns and legColumns are what scanCall and scanLeg read, in order.
-// Absent texts and times come as ” and null.
-const callColumns = `c.app_id, c.id, coalesce(c.ref, ''), coalesce(c.client_id, ''), c.direction, c.status, coalesce(c.end_reason, ''),
-	c.media, c.voice_answer, c.conference, c.parties, c.custom, c.reject_policy, c.max_seconds, c.rules_version,
-	c.created_at, c.expires_at, c.deadline_at, c.ringing_at, c.answered_at, c.active_at, c.ended_at, coalesce(c.answered_by, ''), c.seq, c.more_skipped`
+// callRow is a row of calls: a call without its legs.
+type callRow struct {
+	*call.Call
+	parties partiesRecord
+}
 
-const legColumns = `l.app_id, l.call_id, l.id, l.device_id, l.user_id, l.platform, l.device_type, coalesce(l.channel, ''), coalesce(l.presentation, ''),
-	l.status, coalesce(l.reason, ''), l.enterprise, coalesce(l.vendor_call_id, ''), coalesce(l.media, ''), l.last_seq,
-	l.wake_process, l.wake_attempt, coalesce(l.wake_channel, ''), l.confirm_due_at, l.handed_over_at, l.confirmed_at, l.ringing_at, l.answered_at,
-	l.no_wake_at, l.escalated_at, l.rewoken_at, l.ended_at, l.alerted_at`
+var callTable = describe("calls", "c", "id", "",
+	text("app_id", func(r *callRow) *string { return &r.AppID }).key(),
+	id("id", func(r *callRow) *uuid.UUID { return &r.ID }).key(),
+	orNone("ref", func(r *callRow) *string { return &r.Ref }),
+	orNone("client_id", func(r *callRow) *string { return &r.ClientID }),
+	text("direction", func(r *callRow) *call.Direction { return &r.Direction }),
+	text("status", func(r *callRow) *call.Status { return &r.Status }).changes(),
+	orNone("end_reason", func(r *callRow) *call.EndReason { return &r.EndReason }).changes(),
+	text("media", func(r *callRow) *call.Media { return &r.Media }),
+	flag("voice_answer", func(r *callRow) *bool { return &r.VoiceAnswer }),
+	flag("conference", func(r *callRow) *bool { return &r.Conference }),
+	text("caller_id", func(r *callRow) *string { return &r.Caller.UserID }).unread(),
+	text("callee_id", func(r *callRow) *string { return &r.Callee.UserID }).unread(),
+	recorded("parties", func(r *callRow) *partiesRecord { return &r.parties }),
+	bytesText("custom", func(r *callRow) *[]byte { return &r.Custom }),
+	text("reject_policy", func(r *callRow) *call.RejectPolicy { return &r.RejectPolicy }),
+	seconds("max_seconds", func(r *callRow) *time.Duration { return &r.MaxDuration }),
+	text("rules_version", func(r *callRow) *string { return &r.RulesVersion }),
+	moment("created_at", func(r *callRow) *time.Time { return &r.CreatedAt }),
+	moment("expires_at", func(r *callRow) *time.Time { return &r.ExpiresAt }),
+	moment("deadline_at", func(r *callRow) *time.Time { return &r.DeadlineAt }).changes(),
+	moment("ringing_at", func(r *callRow) *time.Time { return &r.RingingAt }).later(),
+	moment("answered_at", func(r *callRow) *time.Time { return &r.AnsweredAt }).later(),
+	moment("active_at", func(r *callRow) *time.Time { return &r.ActiveAt }).later(),
+	moment("ended_at", func(r *callRow) *time.Time { return &r.EndedAt }).changes(),
+	orNone("answered_by", func(r *callRow) *string { return &r.AnsweredBy }).later(),
+	integer("seq", func(r *callRow) *int { return &r.Seq }).changes(),
+	integer("more_skipped", func(r *callRow) *int { return &r.MoreSkipped }),
+)
 
-// legRow is a leg with the columns that only the store uses.
+func scanCall(row pgx.CollectableRow) (call.Call, error) {
+	r := callRow{Call: &call.Call{}}
+	if err := callTable.scan(row, &r); err != nil {
+		return call.Call{}, fmt.Errorf("a call: %w", err)
+	}
+	r.Caller, r.Callee = r.parties.Caller.party(), r.parties.Callee.party()
+	return *r.Call, nil
+}
+
+// legRow is a row of legs: a leg with the columns that only the store uses.
 type legRow struct {
 	call.Leg
 	appID        string
 	callID       uuid.UUID
+	direction    call.Direction
 	wakeProcess  *uuid.UUID
 	wakeAttempt  int
 	confirmDueAt time.Time
 }
 
-// when reads a nullable time as a time in UTC, zero for null.
-type when struct{ t *time.Time }
-
-func (w when) ScanTimestamptz(v pgtype.Timestamptz) error {
-	*w.t = time.Time{}
-	if v.Valid {
-		*w.t = v.Time.UTC()
-	}
-	return nil
-}
-
-func scanCall(row pgx.CollectableRow) (call.Call, error) {
-	var c call.Call
-	var parties []byte
-	var custom *string
-	var maxSeconds int
-	err := row.Scan(&c.AppID, &c.ID, &c.Ref, &c.ClientID, &c.Direction, &c.Status, &c.EndReason,
-		&c.Media, &c.VoiceAnswer, &c.Conference, &parties, &custom, &c.RejectPolicy, &maxSeconds, &c.RulesVersion,
-		when{&c.CreatedAt}, when{&c.ExpiresAt}, when{&c.DeadlineAt}, when{&c.RingingAt}, when{&c.AnsweredAt}, when{&c.ActiveAt}, when{&c.EndedAt},
-		&c.AnsweredBy, &c.Seq, &c.MoreSkipped)
-	if err != nil {
-		return c, err
-	}
-	c.MaxDuration = time.Duration(maxSeconds) * time.Second
-	if custom != nil {
-		c.Custom = []byte(*custom)
-	}
-	var p partiesRecord
-	if err := json.Unmarshal(parties, &p); err != nil {
-		return c, fmt.Errorf("parties of call %s: %w", c.ID, err)
-	}
-	c.Caller, c.Callee = p.Caller.party(), p.Callee.party()
-	return c, nil
-}
+var legTable = describe("legs", "l", "call_id", "",
+	text("app_id", func(r *legRow) *string { return &r.appID }).key(),
+	id("call_id", func(r *legRow) *uuid.UUID { return &r.callID }).key(),
+	id("id", func(r *legRow) *uuid.UUID { return &r.ID }).key(),
+	text("direction", func(r *legRow) *call.Direction { return &r.direction }),
+	text("device_id", func(r *legRow) *string { return &r.DeviceID }),
+	text("user_id", func(r *legRow) *string { return &r.UserID }),
+	text("platform", func(r *legRow) *call.Platform { return &r.Platform }),
+	text("device_type", func(r *legRow) *call.DeviceType { return &r.DeviceType }),
+	orNone("channel", func(r *legRow) *call.Channel { return &r.Channel }),
+	orNone("presentation", func(r *legRow) *call.Presentation { return &r.Presentation }),
+	text("status", func(r *legRow) *call.LegStatus { return &r.Status }).changes(),
+	orNone("reason", func(r *legRow) *call.Reason { return &r.Reason }).changes(),
+	orNone("country", func(r *legRow) *string { return &r.Decision.Region.Country }).unread(),
+	flag("enterprise", func(r *legRow) *bool { return &r.Enterprise }),
+	orNone("vendor_call_id", func(r *legRow) *string { return &r.VendorCallID }).later(),
+	orNone("media", func(r *legRow) *call.Media { return &r.Media }).later(),
+	bigint("last_seq", func(r *legRow) *int64 { return &r.LastSeq }).changes(),
+	idPointer("wake_process", func(r *legRow) **uuid.UUID { return &r.wakeProcess }).changes(),
+	integer("wake_attempt", func(r *legRow) *int { return &r.wakeAttempt }).changes(),
+	orNone("wake_channel", func(r *legRow) *call.Channel { return &r.WakeChannel }).changes(),
+	moment("confirm_due_at", func(r *legRow) *time.Time { return &r.confirmDueAt }).later(),
+	moment("handed_over_at", func(r *legRow) *time.Time { return &r.HandedOverAt }).later(),
+	moment("alerted_at", func(r *legRow) *time.Time { return &r.AlertedAt }).later(),
+	moment("confirmed_at", func(r *legRow) *time.Time { return &r.ConfirmedAt }).changes(),
+	moment("ringing_at", func(r *legRow) *time.Time { return &r.RingingAt }).later(),
+	moment("answered_at", func(r *legRow) *time.Time { return &r.AnsweredAt }).later(),
+	moment("no_wake_at", func(r *legRow) *time.Time { return &r.NoWakeAt }).later(),
+	moment("escalated_at", func(r *legRow) *time.Time { return &r.EscalatedAt }).later(),
+	moment("rewoken_at", func(r *legRow) *time.Time { return &r.RewokenAt }).later(),
+	moment("ended_at", func(r *legRow) *time.Time { return &r.EndedAt }).changes(),
+)
 
 func scanLeg(row pgx.CollectableRow) (legRow, error) {
 	var l legRow
-	err := row.Scan(&l.appID, &l.callID, &l.ID, &l.DeviceID, &l.UserID, &l.Platform, &l.DeviceType, &l.Channel, &l.Presentation,
-		&l.Status, &l.Reason, &l.Enterprise, &l.VendorCallID, &l.Media, &l.LastSeq,
-		&l.wakeProcess, &l.wakeAttempt, &l.WakeChannel, when{&l.confirmDueAt}, when{&l.HandedOverAt}, when{&l.ConfirmedAt}, when{&l.RingingAt}, when{&l.AnsweredAt},
-		when{&l.NoWakeAt}, when{&l.EscalatedAt}, when{&l.RewokenAt}, when{&l.EndedAt}, when{&l.AlertedAt})
-	if err != nil {
-		return l, err
+	if err := legTable.scan(row, &l); err != nil {
+		return l, fmt.Errorf("a leg: %w", err)
 	}
 	if l.WakeChannel == "" && l.wakeProcess != nil { // written by a version without second wakes
 		l.WakeChannel = l.Channel
 	}
 	return l, nil
-}
-
-// orNull is a time as a parameter: null where it is zero.
-func orNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-// column collects one field of many rows into one array parameter.
-func column[T, V any](rows []T, field func(*T) V) []V {
-	values := make([]V, len(rows))
-	for i := range rows {
-		values[i] = field(&rows[i])
-	}
-	return values
 }

@@ -168,7 +168,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 	low, high := span(ids)
 	queueLocks(b, locks)
 	queueTenants(b, apps, load.tenants)
-	b.Queue(`SELECT `+callColumns+` FROM `+callsOf("$1", "$2", "$3", "$4"),
+	b.Queue(`SELECT `+callTable.columns+` FROM `+callsOf("$1", "$2", "$3", "$4"),
 		apps, ids, low, high).Query(func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, scanCall)
 		for _, c := range found {
@@ -176,7 +176,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 		}
 		return err
 	})
-	b.Queue(`SELECT `+legColumns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
+	b.Queue(`SELECT `+legTable.columns+` FROM `+legsOf("$1", "$2", "$3", "$4")+`
 		ORDER BY l.call_id, l.device_id COLLATE "C"`, apps, ids, low, high).Query(func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, scanLeg)
 		for _, l := range found {
@@ -218,21 +218,6 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 	s.queueNow(b, &load.now)
 }
 
-// span returns the smallest and the largest id, so that a query skips the
-// partitions that cannot hold them.
-func span(ids []uuid.UUID) (low, high uuid.UUID) {
-	low, high = ids[0], ids[0]
-	for _, id := range ids[1:] {
-		if string(id[:]) < string(low[:]) {
-			low = id
-		}
-		if string(id[:]) > string(high[:]) {
-			high = id
-		}
-	}
-	return low, high
-}
-
 // open completes a loaded call before its steps are made.
 func (u *underLock) open(load *stepLoad, w *writes, m *metrics) {
 	u.now, u.tenant, u.devices, u.writes, u.metrics = load.now, load.tenants[u.call.AppID], load.devices, w, m
@@ -268,10 +253,9 @@ func (u *underLock) save() {
 		if u.state(i) == u.before[i] {
 			continue
 		}
-		l, r := &u.call.Legs[i], &u.rows[i]
-		u.writes.legs = append(u.writes.legs, legWrite{
-			Leg: l, appID: u.call.AppID, callID: u.call.ID, wakeProcess: r.wakeProcess, wakeAttempt: r.wakeAttempt, confirmDueAt: r.confirmDueAt,
-		})
+		l, r := &u.call.Legs[i], u.rows[i]
+		r.Leg = *l
+		u.writes.legs = append(u.writes.legs, r)
 		if u.call.Direction == call.Incoming {
 			before, leg := u.before[i], *l
 			u.writes.observe(func() { u.metrics.progress(u.call.CreatedAt, before, leg) })
@@ -280,73 +264,8 @@ func (u *underLock) save() {
 	if u.call.Seq == u.seq {
 		return
 	}
-	u.writes.calls = append(u.writes.calls, callWrite{Call: &u.call})
+	u.writes.calls = append(u.writes.calls, callRow{Call: &u.call})
 	if !u.call.Live() {
 		u.writes.observe(func() { u.metrics.callsEnded.WithLabelValues(string(u.call.EndReason)).Inc() })
 	}
-}
-
-func (w *writes) queueCalls(b *pgx.Batch) {
-	rows := w.calls
-	if len(rows) == 0 {
-		return
-	}
-	low, high := span(column(rows, func(r *callWrite) uuid.UUID { return r.ID }))
-	b.Queue(`UPDATE calls c SET status = q.status, end_reason = nullif(q.end_reason, ''), deadline_at = q.deadline_at, ringing_at = q.ringing_at,
-			answered_at = q.answered_at, active_at = q.active_at, ended_at = q.ended_at, answered_by = nullif(q.answered_by, ''), seq = q.seq
-		FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[],
-			$9::timestamptz[], $10::text[], $11::integer[])
-		AS q (app_id, id, status, end_reason, deadline_at, ringing_at, answered_at, active_at, ended_at, answered_by, seq)
-		WHERE c.app_id = q.app_id AND c.id = q.id AND c.id BETWEEN $12 AND $13`,
-		column(rows, func(r *callWrite) string { return r.AppID }),
-		column(rows, func(r *callWrite) uuid.UUID { return r.ID }),
-		column(rows, func(r *callWrite) string { return string(r.Status) }),
-		column(rows, func(r *callWrite) string { return string(r.EndReason) }),
-		column(rows, func(r *callWrite) *time.Time { return orNull(r.DeadlineAt) }),
-		column(rows, func(r *callWrite) *time.Time { return orNull(r.RingingAt) }),
-		column(rows, func(r *callWrite) *time.Time { return orNull(r.AnsweredAt) }),
-		column(rows, func(r *callWrite) *time.Time { return orNull(r.ActiveAt) }),
-		column(rows, func(r *callWrite) *time.Time { return orNull(r.EndedAt) }),
-		column(rows, func(r *callWrite) string { return r.AnsweredBy }),
-		column(rows, func(r *callWrite) int32 { return int32(r.Seq) }), low, high)
-}
-
-func (w *writes) queueLegs(b *pgx.Batch) {
-	rows := w.legs
-	if len(rows) == 0 {
-		return
-	}
-	low, high := span(column(rows, func(r *legWrite) uuid.UUID { return r.callID }))
-	b.Queue(`UPDATE legs l SET status = q.status, reason = nullif(q.reason, ''), vendor_call_id = nullif(q.vendor_call_id, ''), media = nullif(q.media, ''),
-			last_seq = q.last_seq, wake_process = q.wake_process, wake_attempt = q.wake_attempt, confirm_due_at = q.confirm_due_at,
-			handed_over_at = q.handed_over_at, confirmed_at = q.confirmed_at, ringing_at = q.ringing_at, answered_at = q.answered_at,
-			no_wake_at = q.no_wake_at, ended_at = q.ended_at, wake_channel = nullif(q.wake_channel, ''), escalated_at = q.escalated_at, rewoken_at = q.rewoken_at,
-			alerted_at = q.alerted_at
-		FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::uuid[], $10::integer[],
-			$11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
-			$18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[])
-		AS q (app_id, call_id, id, status, reason, vendor_call_id, media, last_seq, wake_process, wake_attempt,
-			confirm_due_at, handed_over_at, confirmed_at, ringing_at, answered_at, no_wake_at, ended_at, wake_channel, escalated_at, rewoken_at, alerted_at)
-		WHERE l.app_id = q.app_id AND l.call_id = q.call_id AND l.id = q.id AND l.call_id BETWEEN $22 AND $23`,
-		column(rows, func(r *legWrite) string { return r.appID }),
-		column(rows, func(r *legWrite) uuid.UUID { return r.callID }),
-		column(rows, func(r *legWrite) uuid.UUID { return r.ID }),
-		column(rows, func(r *legWrite) string { return string(r.Status) }),
-		column(rows, func(r *legWrite) string { return string(r.Reason) }),
-		column(rows, func(r *legWrite) string { return r.VendorCallID }),
-		column(rows, func(r *legWrite) string { return string(r.Media) }),
-		column(rows, func(r *legWrite) int64 { return r.LastSeq }),
-		column(rows, func(r *legWrite) *uuid.UUID { return r.wakeProcess }),
-		column(rows, func(r *legWrite) int32 { return int32(r.wakeAttempt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.confirmDueAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.HandedOverAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.ConfirmedAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.RingingAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.AnsweredAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.NoWakeAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.EndedAt) }),
-		column(rows, func(r *legWrite) string { return string(r.WakeChannel) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.EscalatedAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.RewokenAt) }),
-		column(rows, func(r *legWrite) *time.Time { return orNull(r.AlertedAt) }), low, high)
 }
