@@ -22,14 +22,13 @@ func (p *process) handOvers(c call.Call) (n int) {
 	}
 	before := call.LegWaking
 	for _, e := range entries {
-		if e.Call == nil {
+		if e.Leg == nil {
 			continue
 		}
-		now := e.Call.Legs[0].Status
-		if now == call.LegHandedOver && before != now {
+		if e.Leg.Status == call.LegHandedOver && before != call.LegHandedOver {
 			n++
 		}
-		before = now
+		before = e.Leg.Status
 	}
 	return n
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -139,8 +138,8 @@ func (s *Store) createdCall(ctx context.Context, appID string, id uuid.UUID) (ca
 	if err != nil {
 		return call.Call{}, translate(err)
 	}
-	var r eventRecord
-	if err := json.Unmarshal(data, &r); err != nil {
+	r, err := readEvent(data, uuid.Nil)
+	if err != nil {
 		return call.Call{}, err
 	}
 	r.onto(&c)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +95,7 @@ func (s *Store) Events(ctx context.Context, appID string, after Cursor, limit in
 			return e, nil
 		}
 		e.CallID = *callID
-		if err := json.Unmarshal(data, &e.record); err != nil {
+		if e.record, err = readEvent(data, e.LegID); err != nil {
 			return e, fmt.Errorf("event %s: %w", e.ID, err)
 		}
 		return e, nil
@@ -115,9 +114,6 @@ func (s *Store) completeEvents(ctx context.Context, appID string, events []Logge
 		e := &events[i]
 		if e.CallID == uuid.Nil {
 			continue
-		}
-		if e.Type == call.EventLegUpdated { // of an earlier version it holds all legs
-			e.record.Legs = slices.DeleteFunc(e.record.Legs, func(l legRecord) bool { return l.ID != e.LegID })
 		}
 		callIDs = append(callIDs, e.CallID)
 		for _, l := range e.record.Legs {

@@ -97,7 +97,7 @@ func (s *Store) Alive() bool {
 // silent and own no wake.
 func (s *Store) clean(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-		SELECT ctid FROM idempotency_keys WHERE created_at < clock_timestamp() - $1::interval LIMIT 10000))`, idempotencyAge)
+		SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval LIMIT 10000))`, idempotencyAge)
 	if err != nil {
 		return translate(err)
 	}

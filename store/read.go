@@ -12,8 +12,8 @@ import (
 	"github.com/pushwake/relay/call"
 )
 
-// Call reads one call with its legs, without the gate's decisions. An empty appID looks in every app, as an
-// operator may.
+// Call reads one call with its legs, without the gate's decisions. An empty
+// appID looks in every app, as an operator may.
 //
 // Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) Call(ctx context.Context, appID string, id uuid.UUID) (call.Call, error) {
@@ -109,8 +109,8 @@ func legsOf(apps, ids, low, high string) string {
 		SELECT l.* FROM legs l WHERE l.app_id = ANY (` + apps + `) AND l.call_id = wanted.id AND l.call_id BETWEEN ` + low + ` AND ` + high + ` OFFSET 0) l`
 }
 
-// queueCalls reads calls with their legs, oldest first. ids is a query for their ids; its arguments name their @apps, and @low
-// and @high between which the ids are.
+// queueCalls reads calls with their legs, oldest first. ids is a query for their
+// ids; its arguments name their @apps, and @low and @high between which the ids are.
 func queueCalls(b *pgx.Batch, calls *[]call.Call, ids string, args pgx.NamedArgs) {
 	byID := map[uuid.UUID]int{}
 	b.Queue(`SELECT `+callTable.columns+` FROM `+callsOf("@apps", "ARRAY("+ids+")", "@low", "@high")+` ORDER BY c.id`, args).Query(func(rows pgx.Rows) (err error) {

@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,7 +80,7 @@ type decisionRecord struct {
 	Locale        string                             `json:"locale,omitempty"`
 	Tokens        map[call.TokenName]call.TokenState `json:"tokens,omitempty"`
 	Connected     bool                               `json:"connected,omitempty"`
-	HeardAt       time.Time                          `json:"heard_at,omitzero"`
+	HeardAt       stamp                              `json:"heard_at,omitzero"`
 	AliveIncoming int                                `json:"alive_incoming,omitempty"`
 	AliveOutgoing int                                `json:"alive_outgoing,omitempty"`
 }
@@ -129,7 +131,7 @@ func recordDecision(d call.Decision) decisionRecord {
 	r := decisionRecord{
 		Channel: d.Channel, Presentation: d.Presentation, Reason: d.Reason, Rules: d.RulesVersion, Region: recordRegion(d.Region),
 		SystemVersion: d.Device.SystemVersion, Emulator: d.Device.Emulator, CallUI: d.Device.CallUI, Environment: d.Device.Environment,
-		BundleID: d.Device.BundleID, Locale: d.Device.Locale, Connected: d.Device.Connected, HeardAt: d.Device.HeardAt,
+		BundleID: d.Device.BundleID, Locale: d.Device.Locale, Connected: d.Device.Connected, HeardAt: stamp{d.Device.HeardAt},
 		AliveIncoming: d.Device.AliveIncoming, AliveOutgoing: d.Device.AliveOutgoing,
 	}
 	if len(d.Device.Tokens) > 0 {
@@ -146,7 +148,7 @@ func (r decisionRecord) decision() call.Decision {
 		Channel: r.Channel, Presentation: r.Presentation, Reason: r.Reason, RulesVersion: r.Rules, Region: r.Region.verdict(),
 		Device: call.Device{
 			SystemVersion: r.SystemVersion, Emulator: r.Emulator, CallUI: r.CallUI, Environment: r.Environment, BundleID: r.BundleID,
-			Locale: r.Locale, Connected: r.Connected, HeardAt: r.HeardAt, AliveIncoming: r.AliveIncoming, AliveOutgoing: r.AliveOutgoing,
+			Locale: r.Locale, Connected: r.Connected, HeardAt: r.HeardAt.Time, AliveIncoming: r.AliveIncoming, AliveOutgoing: r.AliveOutgoing,
 		},
 	}
 	if len(r.Tokens) > 0 {
@@ -171,39 +173,55 @@ type planRecord struct {
 type eventRecord struct {
 	Status     call.Status    `json:"status"`
 	EndReason  call.EndReason `json:"end_reason,omitempty"`
-	RingingAt  time.Time      `json:"ringing_at,omitzero"`
-	AnsweredAt time.Time      `json:"answered_at,omitzero"`
-	ActiveAt   time.Time      `json:"active_at,omitzero"`
-	EndedAt    time.Time      `json:"ended_at,omitzero"`
+	RingingAt  stamp          `json:"ringing_at,omitzero"`
+	AnsweredAt stamp          `json:"answered_at,omitzero"`
+	ActiveAt   stamp          `json:"active_at,omitzero"`
+	EndedAt    stamp          `json:"ended_at,omitzero"`
 	AnsweredBy string         `json:"answered_by,omitempty"`
 	Seq        int            `json:"seq"`
 	Legs       []legRecord    `json:"legs,omitempty"`
 }
 
-// legRecord is what steps change of a leg and readers of events are told.
+// legRecord is what steps change of a leg and readers of events are told. In
+// leg.updated the id is left out: the event's row has it.
 type legRecord struct {
-	ID           uuid.UUID      `json:"id"`
+	ID           uuid.UUID      `json:"id,omitzero"`
 	Status       call.LegStatus `json:"status"`
 	Reason       call.Reason    `json:"reason,omitempty"`
 	Media        call.Media     `json:"media,omitempty"`
-	HandedOverAt time.Time      `json:"handed_over_at,omitzero"`
-	ConfirmedAt  time.Time      `json:"confirmed_at,omitzero"`
-	RingingAt    time.Time      `json:"ringing_at,omitzero"`
-	AnsweredAt   time.Time      `json:"answered_at,omitzero"`
-	NoWakeAt     time.Time      `json:"no_wake_at,omitzero"`
+	HandedOverAt stamp          `json:"handed_over_at,omitzero"`
+	ConfirmedAt  stamp          `json:"confirmed_at,omitzero"`
+	RingingAt    stamp          `json:"ringing_at,omitzero"`
+	AnsweredAt   stamp          `json:"answered_at,omitzero"`
+	NoWakeAt     stamp          `json:"no_wake_at,omitzero"`
 	WakeChannel  call.Channel   `json:"wake_channel,omitempty"`
-	EscalatedAt  time.Time      `json:"escalated_at,omitzero"`
-	RewokenAt    time.Time      `json:"rewoken_at,omitzero"`
-	EndedAt      time.Time      `json:"ended_at,omitzero"`
+	EscalatedAt  stamp          `json:"escalated_at,omitzero"`
+	RewokenAt    stamp          `json:"rewoken_at,omitzero"`
+	EndedAt      stamp          `json:"ended_at,omitzero"`
+}
+
+// stamp is a time in an event or a plan: a number of microseconds since 1970, which is all
+// that Postgres keeps. Earlier versions wrote RFC 3339.
+type stamp struct{ time.Time }
+
+func (s stamp) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, s.UnixMicro(), 10), nil }
+
+func (s *stamp) UnmarshalJSON(data []byte) error {
+	if data[0] == '"' {
+		return s.Time.UnmarshalJSON(data)
+	}
+	us, err := strconv.ParseInt(string(data), 10, 64)
+	s.Time = time.UnixMicro(us).UTC()
+	return err
 }
 
 // recordEvents is what each event of a call's step holds: leg.updated its leg,
-// call.created all legs, the others every leg that the step changed. So the
-// events of a step together name a leg at most twice for each step of the call's
-// own, and grow with the number of legs, not with its square.
+// call.created all legs, the others every leg that the step changed. A step that
+// changes many legs has a leg.updated for each; if each held all of them, what
+// the step writes would grow with the square of their number.
 func recordEvents(c *call.Call, events []call.Event) [][]byte {
 	r := eventRecord{
-		Status: c.Status, EndReason: c.EndReason, RingingAt: c.RingingAt, AnsweredAt: c.AnsweredAt, ActiveAt: c.ActiveAt, EndedAt: c.EndedAt, AnsweredBy: c.AnsweredBy, Seq: c.Seq,
+		Status: c.Status, EndReason: c.EndReason, RingingAt: stamp{c.RingingAt}, AnsweredAt: stamp{c.AnsweredAt}, ActiveAt: stamp{c.ActiveAt}, EndedAt: stamp{c.EndedAt}, AnsweredBy: c.AnsweredBy, Seq: c.Seq,
 	}
 	changed := map[uuid.UUID]bool{}
 	for _, e := range events {
@@ -222,7 +240,9 @@ func recordEvents(c *call.Call, events []call.Event) [][]byte {
 	for i, e := range events {
 		switch e.Type {
 		case call.EventLegUpdated:
-			r.Legs = []legRecord{recordLeg(c.Leg(e.Leg))}
+			leg := recordLeg(c.Leg(e.Leg))
+			leg.ID = uuid.Nil
+			r.Legs = []legRecord{leg}
 		case call.EventCallCreated:
 			r.Legs = legs(func(uuid.UUID) bool { return true })
 		default:
@@ -235,15 +255,30 @@ func recordEvents(c *call.Call, events []call.Event) [][]byte {
 
 func recordLeg(l *call.Leg) legRecord {
 	return legRecord{
-		ID: l.ID, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: l.HandedOverAt, ConfirmedAt: l.ConfirmedAt, RingingAt: l.RingingAt,
-		AnsweredAt: l.AnsweredAt, NoWakeAt: l.NoWakeAt, WakeChannel: l.WakeChannel, EscalatedAt: l.EscalatedAt, RewokenAt: l.RewokenAt, EndedAt: l.EndedAt,
+		ID: l.ID, Status: l.Status, Reason: l.Reason, Media: l.Media, HandedOverAt: stamp{l.HandedOverAt}, ConfirmedAt: stamp{l.ConfirmedAt}, RingingAt: stamp{l.RingingAt},
+		AnsweredAt: stamp{l.AnsweredAt}, NoWakeAt: stamp{l.NoWakeAt}, WakeChannel: l.WakeChannel, EscalatedAt: stamp{l.EscalatedAt}, RewokenAt: stamp{l.RewokenAt}, EndedAt: stamp{l.EndedAt},
 	}
+}
+
+// readEvent decodes what an event holds; leg is the leg of leg.updated, of which
+// earlier versions held every leg.
+func readEvent(data []byte, leg uuid.UUID) (r eventRecord, err error) {
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, err
+	}
+	if leg != uuid.Nil {
+		r.Legs = slices.DeleteFunc(r.Legs, func(l legRecord) bool { return l.ID != uuid.Nil && l.ID != leg })
+		for i := range r.Legs {
+			r.Legs[i].ID = leg
+		}
+	}
+	return r, nil
 }
 
 // onto sets a call's changeable fields, and those of the legs that the record
 // names and the call has.
 func (r *eventRecord) onto(c *call.Call) {
-	c.Status, c.EndReason, c.RingingAt, c.AnsweredAt, c.ActiveAt, c.EndedAt, c.AnsweredBy = r.Status, r.EndReason, r.RingingAt, r.AnsweredAt, r.ActiveAt, r.EndedAt, r.AnsweredBy
+	c.Status, c.EndReason, c.RingingAt, c.AnsweredAt, c.ActiveAt, c.EndedAt, c.AnsweredBy = r.Status, r.EndReason, r.RingingAt.Time, r.AnsweredAt.Time, r.ActiveAt.Time, r.EndedAt.Time, r.AnsweredBy
 	c.Seq, c.DeadlineAt = r.Seq, time.Time{}
 	for _, leg := range r.Legs {
 		if l := c.Leg(leg.ID); l != nil {
@@ -253,7 +288,7 @@ func (r *eventRecord) onto(c *call.Call) {
 }
 
 func (r *legRecord) onto(l *call.Leg) {
-	l.Status, l.Reason, l.Media, l.HandedOverAt, l.ConfirmedAt, l.RingingAt = r.Status, r.Reason, r.Media, r.HandedOverAt, r.ConfirmedAt, r.RingingAt
-	l.AnsweredAt, l.NoWakeAt, l.WakeChannel, l.EscalatedAt, l.RewokenAt, l.EndedAt = r.AnsweredAt, r.NoWakeAt, r.WakeChannel, r.EscalatedAt, r.RewokenAt, r.EndedAt
+	l.Status, l.Reason, l.Media, l.HandedOverAt, l.ConfirmedAt, l.RingingAt = r.Status, r.Reason, r.Media, r.HandedOverAt.Time, r.ConfirmedAt.Time, r.RingingAt.Time
+	l.AnsweredAt, l.NoWakeAt, l.WakeChannel, l.EscalatedAt, l.RewokenAt, l.EndedAt = r.AnsweredAt.Time, r.NoWakeAt.Time, r.WakeChannel, r.EscalatedAt.Time, r.RewokenAt.Time, r.EndedAt.Time
 	l.VendorCallID, l.LastSeq, l.AlertedAt = "", 0, time.Time{} // as they were then is not told
 }

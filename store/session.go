@@ -141,6 +141,12 @@ func FindPooling(ctx context.Context, url string) (Pooling, error) {
 	return pooling, translate(err)
 }
 
+// poolingLooks is how often findPooling looks before it believes that a client
+// keeps its server connection. Others use the pooler too and may hide for some
+// looks that it does not: on a busy one, five were once too few. A look takes
+// four round trips, and only behind a pooler in session mode are all of them made.
+const poolingLooks = 50
+
 // findPooling tells a pooler by the process id in the answer to the startup
 // message, which is the server's own only where nothing stands in between.
 // Whether each transaction may have another server connection shows where a
@@ -166,7 +172,7 @@ func findPooling(ctx context.Context, config *pgx.ConnConfig) (_ Pooling, err er
 		return "", err
 	}
 	defer closeQuietly(second)
-	for range 5 { // others use the pooler too, and may hide it once
+	for range poolingLooks {
 		if pid, err = serverProcess(ctx, first); err != nil {
 			return "", err
 		}

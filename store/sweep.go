@@ -45,11 +45,11 @@ func (s *Store) sweepForgotten(ctx context.Context) error {
 func (s *Store) sweep(ctx context.Context, recent uuid.UUID) (int, error) {
 	calls, callsErr := s.query(ctx, `
 		SELECT app_id, id AS call_id, id AS leg_id, '' AS device_id FROM calls
-		WHERE deadline_at <= clock_timestamp() AND id >= $1
+		WHERE deadline_at <= now() AND id >= $1 -- an index cannot be searched by clock_timestamp(), which is volatile
 		ORDER BY deadline_at LIMIT $2`, recent, sweepMost)
 	legs, legsErr := s.query(ctx, `
 		SELECT app_id, call_id, id AS leg_id, device_id FROM legs
-		WHERE confirm_due_at <= clock_timestamp() AND call_id >= $1
+		WHERE confirm_due_at <= now() AND call_id >= $1
 		ORDER BY confirm_due_at LIMIT $2`, recent, sweepMost)
 	lookErr := eachAtOnce(legs, func(d due) error { return s.lookAgain(ctx, d) })
 	endErr := eachAtOnce(calls, func(d due) error {

@@ -33,8 +33,8 @@ type table[R any] struct {
 type field[R any] struct {
 	name   string
 	kind   string        // of the array's elements
-	value  string        // of q.column, where that is not the element itself
-	read   string        // of alias.column, where that is not the column itself
+	value  string        // what is written, as a format of the array's element; "" is the element itself
+	read   string        // what is read, as a format of the column; "" is the column itself
 	values func([]R) any // the column of many rows
 	target func(*R) any  // where a row's value is read to; nil where nobody reads it
 	role   role
@@ -155,8 +155,8 @@ func (t *table[R]) scan(row pgx.CollectableRow, into *R) error {
 	return row.Scan(targets...)
 }
 
-// of is a field with its array and its target, from where a row keeps it and
-// what an element of the array is.
+// of makes a field: at is where a row keeps its value, element makes the array's
+// element of it, and target what a scan reads into.
 func of[R, V, E any](name, kind string, at func(*R) *V, element func(V) E, target func(*V) any) field[R] {
 	return field[R]{
 		name: name, kind: kind,

@@ -226,8 +226,8 @@ func (t *timeline) events(rows pgx.Rows) error {
 		if leg != nil {
 			event.Leg = *leg
 		}
-		var r eventRecord
-		if err := json.Unmarshal(data, &r); err != nil {
+		r, err := readEvent(data, event.Leg)
+		if err != nil {
 			return fmt.Errorf("event %d: %w", e.Seq, err)
 		}
 		r.onto(&then)

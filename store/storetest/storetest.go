@@ -186,9 +186,9 @@ var promises = []struct{ what, query string }{
 		WHERE e.data->>'status' <> c.status OR coalesce(e.data->>'end_reason', '') <> coalesce(c.end_reason, '')`},
 	{"a leg's state differs from the last event that names it", `
 		SELECT l.id FROM legs l JOIN (
-			SELECT DISTINCT ON (e.app_id, e.call_id, x->>'id') e.app_id, e.call_id, (x->>'id')::uuid AS id, x->>'status' AS status
+			SELECT DISTINCT ON (1, 2, 3) e.app_id, e.call_id, coalesce((x->>'id')::uuid, e.leg_id) AS id, x->>'status' AS status
 			FROM events e, json_array_elements(e.data->'legs') AS x WHERE e.call_id IS NOT NULL
-			ORDER BY e.app_id, e.call_id, x->>'id', e.call_seq DESC) told USING (app_id, call_id, id)
+			ORDER BY 1, 2, 3, e.call_seq DESC) told USING (app_id, call_id, id)
 		WHERE l.status <> told.status`},
 	{"a leg is missing from the event of its call's creation", `
 		SELECT l.id FROM legs l JOIN events e ON e.app_id = l.app_id AND e.call_id = l.call_id AND e.call_seq = 1
