@@ -200,8 +200,8 @@ type legRecord struct {
 	EndedAt      stamp          `json:"ended_at,omitzero"`
 }
 
-// stamp is a time in an event or a plan: a number of microseconds since 1970, which is all
-// that Postgres keeps. Earlier versions wrote RFC 3339.
+// stamp is a time in an event or a plan: a number of microseconds since 1970,
+// which is all that Postgres keeps. Earlier versions wrote RFC 3339.
 type stamp struct{ time.Time }
 
 func (s stamp) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, s.UnixMicro(), 10), nil }
