@@ -40,7 +40,7 @@ var tableColumns = []tableColumn{
 	{"active_at", func(c *callJSON) string { return c.ActiveAt.String() }},
 	{"ended_at", func(c *callJSON) string { return c.EndedAt.String() }},
 	{"answered_by", func(c *callJSON) string { return orEmpty(c.AnsweredBy) }},
-	{"reachable", func(c *callJSON) string { return strconv.Itoa(c.Reachable) }},
+	{"reachable", func(c *callJSON) string { return strconv.Itoa(*c.Reachable) }},
 	{"legs", func(c *callJSON) string { return legsCell(c.Legs) }},
 }
 

@@ -104,6 +104,7 @@ func TestContract(t *testing.T) {
 	r.sweep()
 	r.outage(g)
 	r.breakage()
+	r.drains()
 	d, err := published()
 	if err != nil {
 		t.Fatal(err)
@@ -153,14 +154,16 @@ func texts[T ~string](set []T) []string {
 
 // sets are the closed sets of the code, by the name of their schema.
 func sets() map[string][]string {
-	ofCalls := slices.DeleteFunc(slices.Clone(call.EventTypes), func(e call.EventType) bool { return strings.HasPrefix(string(e), "device.") })
+	ofDevices := func(e call.EventType) bool { return strings.HasPrefix(string(e), "device.") }
+	ofCalls := slices.DeleteFunc(slices.Clone(call.EventTypes), ofDevices)
+	ofThem := slices.DeleteFunc(slices.Clone(call.EventTypes), func(e call.EventType) bool { return !ofDevices(e) })
 	return map[string][]string{
 		"CallStatus": texts(call.Statuses), "EndReason": texts(call.EndReasons), "Direction": texts(call.Directions), "Media": texts(call.AllMedia),
 		"LegStatus": texts(call.LegStatuses), "Reason": texts(call.Reasons), "Channel": texts(call.Channels), "Presentation": texts(call.Presentations),
 		"Platform": texts(call.Platforms), "DeviceType": texts(call.DeviceTypes), "Environment": api.Environments, "TokenName": texts(call.TokenNames), "Purpose": texts(call.Purposes),
 		"TokenState": texts([]call.TokenState{call.TokenAlive, call.TokenDead, call.TokenSuspended}), "ReportEvent": texts(call.ReportEvents),
 		"ReportRefusal": store.Refusals(), "ErrorReason": texts(call.ErrorReasons), "FailureCause": texts(call.FailureCauses),
-		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls),
+		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls), "DeviceEventType": texts(ofThem), "EventsEnd": api.EventsEnds,
 		"Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
 		"Day":       texts(call.Days),

@@ -221,12 +221,20 @@ func (d *document) value(given []string, required bool, place ...string) error {
 		return errors.New("it is not there")
 	case len(given) == 0:
 		return nil
-	case len(given) > 1:
-		return errors.New("it is there more than once")
 	}
 	schema, err := d.schema(place...)
 	if err != nil || schema == nil {
 		return err
+	}
+	if schema.Types != nil && slices.Contains(schema.Types.ToStrings(), "array") {
+		all := make([]any, len(given))
+		for i, v := range given {
+			all[i] = v
+		}
+		return schema.Validate(all)
+	}
+	if len(given) > 1 {
+		return errors.New("it is there more than once")
 	}
 	if schema.Types != nil && !slices.Contains(schema.Types.ToStrings(), "string") { // a number, true or false
 		if v, err := jsonschema.UnmarshalJSON(strings.NewReader(given[0])); err == nil {

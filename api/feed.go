@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/fnv"
-	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,14 +14,6 @@ import (
 	"github.com/pushwake/relay/call"
 	"github.com/pushwake/relay/store"
 )
-
-// feedTypes are the media types of a device's calls.
-var feedTypes = []string{"application/json", eventStream}
-
-const eventStream = "text/event-stream"
-
-// mostWait is how long a long-poll may wait.
-const mostWait = 25 * time.Second
 
 // listDeviceCalls is GET /v1/device/calls: the calls that are alive on the
 // device; with wait, or as a stream, its feed.
@@ -34,8 +24,8 @@ func (s *server) listDeviceCalls(w http.ResponseWriter, r *http.Request, p Devic
 		return err
 	}
 	asStream := asksFor(r, eventStream)
-	if last := r.Header.Get("Last-Event-ID"); asStream && last != "" {
-		after = last // a client that reconnects sends a newer cursor here than in its URL
+	if asStream {
+		after = resumed(r, after)
 	}
 	f := &feed{server: s, p: p, told: map[uuid.UUID]toldCall{}}
 	if after != "" {
@@ -229,8 +219,7 @@ func (f *feed) longPoll(w http.ResponseWriter, r *http.Request, wait time.Durati
 		return err
 	}
 	defer open.Close()
-	// The request has been read; its read deadline would end the wait.
-	if err := controlOf(w).SetReadDeadline(time.Time{}); err != nil {
+	if err := waitLong(w); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
@@ -262,21 +251,9 @@ func (f *feed) open(ctx context.Context) (*store.Feed, error) {
 	return open, nil
 }
 
-// How long a client is asked to wait before it reconnects, in milliseconds. It
-// is random, so that the clients of a stopping process do not all reconnect at
-// once.
-const (
-	feedRetry       = 1000
-	feedRetrySpread = 2000
-)
-
 // stream sends server-sent events (HTML standard, 9.2).
 func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
-	out := f.server.stream(w, func(h http.Header) {
-		h.Set("Content-Type", eventStream)
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Accel-Buffering", "no") // a proxy that buffers would delay the ring
-	})
+	out := f.server.eventStream(w)
 	if r.Method == http.MethodHead { // a feed that tells nothing would close the one that does
 		return out.send(nil)
 	}
@@ -285,7 +262,7 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer open.Close()
-	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // see longPoll
+	if err := waitLong(w); err != nil {
 		return err
 	}
 	heartbeat := time.NewTicker(f.server.Heartbeat)
@@ -294,36 +271,22 @@ func (f *feed) stream(w http.ResponseWriter, r *http.Request) error {
 	ended, err := f.follow(r.Context(), open, heartbeat.C, func(news []feedItem) (bool, error) {
 		var b bytes.Buffer
 		if first {
-			b.WriteString("retry: " + strconv.Itoa(feedRetry) + "\n\n")
+			writeRetry(&b)
 		}
 		for _, item := range news {
 			writeEvent(&b, item.cursor, "call", item.body)
 		}
-		if len(news) == 0 { // an id without data is no event, but sets the cursor of a client that reconnects
-			b.WriteString(":\nid: " + f.cursor() + "\n\n")
+		if len(news) == 0 {
+			writeBeat(&b, f.cursor())
 		}
 		first = false
 		return true, out.send(b.Bytes())
 	})
 	if ended != "" {
-		var b bytes.Buffer
-		if ended == FeedDraining {
-			b.WriteString("retry: " + strconv.Itoa(feedRetry+rand.N(feedRetrySpread)) + "\n")
-		}
-		writeEvent(&b, "", "closed", []byte(`{"reason":"`+ended+`"}`))
-		return out.send(b.Bytes())
+		return out.close(ended)
 	}
 	if errors.Is(context.Cause(r.Context()), context.Canceled) {
 		return nil // the client closed its feed: the usual end
 	}
 	return err
-}
-
-func writeEvent(b *bytes.Buffer, id, event string, data []byte) {
-	if id != "" {
-		b.WriteString("id: " + id + "\n")
-	}
-	b.WriteString("event: " + event + "\ndata: ")
-	b.Write(data) // JSON on one line
-	b.WriteString("\n\n")
 }

@@ -23,7 +23,7 @@ type event struct {
 	text     string
 }
 
-// stream is a device's feed in a test's hands.
+// stream is a device's feed, or the log, in a test's hands.
 type stream struct {
 	t      testing.TB
 	events chan event // closed at the stream's end
@@ -39,8 +39,14 @@ type stream struct {
 // returns.
 func (r *rig) follow(bearer, query string, headers ...string) *stream {
 	r.t.Helper()
+	return r.stream(bearer, "/v1/device/calls?"+query, headers...)
+}
+
+// stream opens a stream, with headers in pairs. It is open when it returns.
+func (r *rig) stream(bearer, uri string, headers ...string) *stream {
+	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.t.Context())
-	req, err := http.NewRequestWithContext(ctx, "GET", r.url+"/v1/device/calls?"+query, nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", r.url+uri, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -54,7 +60,7 @@ func (r *rig) follow(bearer, query string, headers ...string) *stream {
 		r.t.Fatal(err)
 	}
 	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || kind != eventStream {
-		r.t.Fatalf("a feed: %d %s", resp.StatusCode, kind)
+		r.t.Fatalf("a stream: %d %s", resp.StatusCode, kind)
 	}
 	s := &stream{t: r.t, events: make(chan event, 1000), beats: make(chan struct{}, 1000), retry: make(chan string, 10), cancel: cancel, done: make(chan struct{})}
 	go func() {
@@ -127,6 +133,23 @@ func (s *stream) next(call, verdict, reason string) object {
 			s.t.Fatalf("the feed says %s, want %s %s", e.text, verdict, reason)
 		}
 		return e.data["leg"].(object)
+	}
+}
+
+// types takes events up to one of a type and returns their types.
+func (s *stream) types(last string) (types []string) {
+	s.t.Helper()
+	for {
+		e, ok := s.take()
+		if !ok {
+			s.t.Fatalf("the stream ended after %v", types)
+		}
+		if types = append(types, e.name); e.name == last {
+			return types
+		}
+		if e.data["type"] != e.name {
+			s.t.Errorf("an event named %s says %s", e.name, e.text)
+		}
 	}
 }
 

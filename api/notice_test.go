@@ -51,8 +51,8 @@ var changesOfDocument = []struct {
 	{"a route added", "GET /v1/colours is documented and not served", func(doc tree) { in(doc, "paths")["/v1/colours"] = in(doc, "paths")["/healthz"] }},
 	{"a field of answers renamed", "is not as documented", func(doc tree) {
 		properties := in(schemaIn(doc, "Call"), "properties")
-		properties["reached"] = properties["reachable"]
-		delete(properties, "reachable")
+		properties["meeting"] = properties["conference"]
+		delete(properties, "conference")
 	}},
 	{"a field of answers required", "is not as documented", func(doc tree) {
 		in(schemaIn(doc, "Leg"), "properties")["colour"] = tree{"type": "string"}

@@ -115,6 +115,7 @@ var problemKinds = []problemKind{
 	{errRoute, http.StatusNotFound, CodeNotFound, "Not found"},
 	{store.ErrNotFound, http.StatusNotFound, CodeNotFound, "Not found"},
 	{call.ErrNotFound, http.StatusNotFound, CodeNotFound, "Not found"},
+	{store.ErrCursor, http.StatusBadRequest, CodeMalformed, "Malformed request"},
 	{errMethod, http.StatusMethodNotAllowed, CodeMethodNotAllowed, "Method not allowed"},
 	{call.ErrLostRace, http.StatusConflict, CodeLostRace, "Another device answered first"},
 	{call.ErrEnded, http.StatusConflict, CodeCallEnded, "The call has ended"},

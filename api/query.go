@@ -78,6 +78,33 @@ func chosen[T ~string](q *query, name string, set []T) T {
 	return v
 }
 
+// chosenOf reads a parameter that may be given several times.
+func chosenOf[T ~string](q *query, name string, set []T) []T {
+	q.asked = append(q.asked, name)
+	var all []T
+	for _, given := range q.values[name] {
+		if !slices.Contains(set, T(given)) {
+			q.fail(name, "must be one of "+join(set))
+			return nil
+		}
+		all = append(all, T(given))
+	}
+	return all
+}
+
+// id reads a UUID in the one form that answers have.
+func (q *query) id(name string) uuid.UUID {
+	text := q.text(name)
+	if text == "" {
+		return uuid.Nil
+	}
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != len(uuid.Nil.String()) {
+		q.fail(name, "must be a UUID")
+	}
+	return id
+}
+
 // flag reads true or false.
 func (q *query) flag(name string, absent bool) bool {
 	switch q.text(name) {

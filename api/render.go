@@ -99,7 +99,7 @@ type callJSON struct {
 	ActiveAt    moment          `json:"active_at"`
 	EndedAt     moment          `json:"ended_at"`
 	AnsweredBy  *string         `json:"answered_by"`
-	Reachable   int             `json:"reachable"`
+	Reachable   *int            `json:"reachable,omitzero"` // not of events
 	Legs        []legJSON       `json:"legs,omitzero"`
 	MoreSkipped int             `json:"more_skipped,omitzero"` // besides those of legs
 }
@@ -125,11 +125,12 @@ type legJSON struct {
 }
 
 func renderCall(c call.Call) callJSON {
+	reachable := c.Reachable()
 	out := callJSON{
 		ID: c.ID, Ref: orNull(c.Ref), ClientID: c.ClientID, Direction: c.Direction, Status: c.Status, EndReason: orNull(c.EndReason), Media: c.Media,
 		VoiceAnswer: c.VoiceAnswer, Conference: c.Conference, Caller: renderParty(c.Caller), Callee: renderParty(c.Callee), Custom: c.Custom,
 		CreatedAt: moment(c.CreatedAt), ExpiresAt: moment(c.ExpiresAt), RingingAt: moment(c.RingingAt), AnsweredAt: moment(c.AnsweredAt),
-		ActiveAt: moment(c.ActiveAt), EndedAt: moment(c.EndedAt), AnsweredBy: orNull(c.AnsweredBy), Reachable: c.Reachable(),
+		ActiveAt: moment(c.ActiveAt), EndedAt: moment(c.EndedAt), AnsweredBy: orNull(c.AnsweredBy), Reachable: &reachable,
 		Legs: make([]legJSON, len(c.Legs)), MoreSkipped: c.MoreSkipped,
 	}
 	for i := range c.Legs {

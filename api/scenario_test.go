@@ -36,6 +36,7 @@ func (r *rig) scenario() {
 	r.leavesNotices()
 	r.dials()
 	r.follows()
+	r.hears()
 	r.looksBack()
 	r.explains()
 	r.disturbsNobody()
@@ -277,6 +278,43 @@ func (r *rig) follows() {
 	second.next(id, "stop", "canceled")
 	second.stop()
 	r.show("stop").ask(app, "GET", "/v1/device/calls?wait=25&after="+cursor, nil).want(200).has("stop", "data", 0, "verdict")
+}
+
+// hears is a backend, and an operator, that follow what happens.
+func (r *rig) hears() {
+	start := r.ask(r.backend, "GET", "/v1/events?after=now", nil).want(200).text("cursor")
+	operator := r.stream(r.admin, "/v1/admin/events?after=now&app_id=demo&type=call.created")
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u6")).want(201).text("id")
+	r.show("created").ask(r.backend, "GET", "/v1/events?wait=25&limit=1&after="+start, nil).want(200).has(id, "data", 0, "call", "id")
+	stream := r.stream(r.backend, "/v1/events", "Last-Event-ID", start)
+	r.ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200)
+	told := stream.types("call.ended")
+	if want := "call.created leg.updated call.ended"; strings.Join(told, " ") != want {
+		r.t.Errorf("the stream tells %v, want %s", told, want)
+	}
+	stream.stop()
+	filters := "type=call.ended&type=call.canceled&user_id=u6&call_id=" + id + "&after=" + start
+	r.ask(r.backend, "GET", "/v1/events?"+filters, nil).refused(400, api.CodeMalformed)
+	filters = strings.Replace(filters, "call.canceled", "device.registered", 1)
+	page := r.show("canceled").ask(r.backend, "GET", "/v1/events?"+filters, nil).want(200).has("canceled", "data", 0, "call", "end_reason")
+	r.show("nothing").ask(r.backend, "GET", "/v1/events?user_id=u6&after="+page.text("cursor"), nil).want(200)
+	r.show("registered").ask(r.backend, "GET", "/v1/events?limit=1", nil).want(200).has("device.registered", "data", 0, "type")
+	r.ask(r.backend, "GET", "/v1/events?after=1-zzzzzzz-0-0", nil).refused(400, api.CodeMalformed)
+	if e, ok := operator.take(); !ok || e.data["call"].(object)["id"] != id {
+		r.t.Errorf("an operator hears %v", e)
+	}
+	operator.stop()
+	r.show("dead").ask(r.admin, "GET", "/v1/admin/events?app_id=demo&type=device.token_dead", nil).want(200).has("demo", "data", 0, "app_id")
+	r.show("dead").ask(r.admin, "GET", "/v1/admin/events?user_id=u6&limit=1&wait=1&call_id="+id, nil).want(200).has("call.created", "data", 0, "type")
+	r.stream(r.admin, "/v1/admin/events", "Last-Event-ID", start).types("call.ended")
+}
+
+// drains is the end of a stream when the process stops.
+func (r *rig) drains() {
+	r.t.Helper()
+	stream := r.stream(r.backend, "/v1/events?after=now")
+	close(r.drain)
+	stream.closed("draining")
 }
 
 const historyFilters = "user_id=u2&caller_id=u1&device_id=phone-2&ref=sip-8f3a&status=ended&end_reason=completed&direction=incoming&media=video" +

@@ -100,6 +100,7 @@ func (s *server) routes(r *chi.Mux) {
 	r.Get("/v1/users/{user_id}/dnd", s.backend(s.getDND))
 	r.Delete("/v1/users/{user_id}/dnd", s.backend(s.deleteDND))
 	r.Post("/v1/device-tokens", s.backend(s.createDeviceToken))
+	r.Get("/v1/events", s.backend(s.listEvents, feedTypes...))
 
 	// Apps on devices: a device JWT
 	r.Put("/v1/device", s.registrant(s.putOwnDevice))
@@ -117,6 +118,7 @@ func (s *server) routes(r *chi.Mux) {
 	r.Get("/v1/admin/calls/export", s.admin(s.adminExportCalls, exportTypes...))
 	r.Get("/v1/admin/calls/{call_id}", s.admin(s.adminGetCall))
 	r.Get("/v1/admin/calls/{call_id}/timeline", s.admin(s.adminGetTimeline))
+	r.Get("/v1/admin/events", s.admin(s.adminListEvents, feedTypes...))
 
 	// Operations
 	r.Get("/", s.open(s.home))

@@ -17,16 +17,11 @@ func logged(t testing.TB, r *rig, c call.Call, n int) []store.LoggedEvent {
 	t.Helper()
 	var events []store.LoggedEvent
 	eventually(t, fmt.Sprint(n, " events"), func() bool {
-		all, err := r.Events(t.Context(), app, store.Cursor{}, 1000)
+		page, err := r.Events(t.Context(), store.EventQuery{AppID: app, CallID: c.ID, Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
-		events = nil
-		for _, e := range all {
-			if e.CallID == c.ID {
-				events = append(events, e)
-			}
-		}
+		events = page.Events
 		return len(events) >= n
 	})
 	return events

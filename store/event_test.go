@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -41,7 +42,7 @@ func (w writer) do(sql string, args ...any) {
 // note adds an event of a device, which needs no call.
 func (w writer) note(name string) {
 	w.t.Helper()
-	w.do(`INSERT INTO events (app_id, id, type, at, data) VALUES ($1, gen_random_uuid(), 'device.registered', clock_timestamp(), json_build_object('name', $2::text))`, app, name)
+	w.do(`INSERT INTO events (app_id, id, type, at, data) VALUES ($1, $3, 'device.registered', clock_timestamp(), json_build_object('name', $2::text))`, app, name, newID(w.t))
 }
 
 func (w writer) commit() {
@@ -49,6 +50,15 @@ func (w writer) commit() {
 	if err := w.tx.Commit(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func newID(t testing.TB) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // reader follows a log in pages.
@@ -63,17 +73,20 @@ type reader struct {
 func (f *reader) follow(t testing.TB) []string {
 	t.Helper()
 	for {
-		events, err := f.s.Events(t.Context(), app, f.after, f.page)
+		page, err := f.s.Events(t.Context(), store.EventQuery{AppID: app, After: f.after, Limit: f.page})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range events {
+		for _, e := range page.Events {
 			f.seen = append(f.seen, string(e.Device))
-			if f.after, err = store.ParseCursor(e.Position.String()); err != nil {
-				t.Fatal(err)
-			}
 		}
-		if len(events) < f.page {
+		if n := len(page.Events); n > 0 && page.Cursor != page.Events[n-1].Position {
+			t.Errorf("the page ends at %v, its last event is at %v", page.Cursor, page.Events[n-1].Position)
+		}
+		if f.after, err = store.ParseCursor(page.Cursor.String()); err != nil {
+			t.Fatal(err)
+		}
+		if !page.More {
 			return f.seen
 		}
 	}
@@ -152,8 +165,10 @@ func TestNumberOfDigits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, xid := range []string{"100", "9", "10"} {
-		r.exec(t, `INSERT INTO events (app_id, id, type, at, xid, data)
-			SELECT $1, gen_random_uuid(), 'device.registered', clock_timestamp(), $2::text::xid8, json_build_object('name', $2::text || ' ' || n) FROM generate_series(1, 2) AS n`, app, xid)
+		for n := range 2 {
+			r.exec(t, `INSERT INTO events (app_id, id, type, at, xid, data)
+				SELECT $1, $4, 'device.registered', clock_timestamp(), $2::text::xid8, json_build_object('name', $2::text || ' ' || $3::int)`, app, xid, n+1, newID(t))
+		}
 	}
 	for page := range 4 {
 		f := &reader{s: r.Store, page: page + 1}
@@ -197,7 +212,7 @@ func TestBatchThatWaits(t *testing.T) {
 	// The other one's step on the held call: one more event, like the last.
 	other.do(`UPDATE calls SET seq = seq + 1 WHERE id = $1`, held.ID)
 	other.do(`INSERT INTO events (app_id, id, type, at, call_id, call_seq, data)
-		SELECT app_id, gen_random_uuid(), 'leg.updated', clock_timestamp(), call_id, call_seq + 1, data FROM events WHERE call_id = $1`, held.ID)
+		SELECT app_id, $2, 'leg.updated', clock_timestamp(), call_id, call_seq + 1, data FROM events WHERE call_id = $1`, held.ID, newID(t))
 	other.commit()
 	<-done
 	all.Wait()
@@ -227,13 +242,13 @@ type follower struct {
 
 func (f *follower) read(t testing.TB, s *store.Store, page int) {
 	for {
-		events, err := s.Events(t.Context(), app, f.after, page)
+		got, err := s.Events(t.Context(), store.EventQuery{AppID: app, After: f.after, Limit: page})
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		for _, e := range events {
-			f.after = e.Position
+		f.after = got.Cursor
+		for _, e := range got.Events {
 			if e.CallID == uuid.Nil {
 				continue
 			}
@@ -246,7 +261,7 @@ func (f *follower) read(t testing.TB, s *store.Store, page int) {
 				t.Errorf("an event of a call without the call: %+v", e)
 			}
 		}
-		if len(events) < page {
+		if !got.More {
 			return
 		}
 	}
@@ -314,7 +329,7 @@ func TestFollowWhileWritten(t *testing.T) {
 
 func TestCursor(t *testing.T) {
 	t.Parallel()
-	for _, c := range []store.Cursor{{}, {XID: 1}, {XID: 1<<64 - 1, Seq: 1<<63 - 1}} {
+	for _, c := range []store.Cursor{{}, {XID: 1}, {Epoch: 1<<31 - 1, XID: 1<<64 - 1, Seq: 1<<63 - 1, MS: 1<<63 - 1}} {
 		if got, err := store.ParseCursor(c.String()); err != nil || got != c {
 			t.Errorf("%v came back as %v, %v", c, got, err)
 		}
@@ -322,9 +337,9 @@ func TestCursor(t *testing.T) {
 	if c, err := store.ParseCursor(""); err != nil || c != (store.Cursor{}) {
 		t.Errorf("the beginning: %v, %v", c, err)
 	}
-	for _, bad := range []string{".", "1", "1.", ".1", "1.-1", "1.1.1", "-1.1", "x!.1", "1.1 ", "zzzzzzzzzzzzzzzz.1", "1.zzzzzzzzzzzzzzzz"} {
-		if c, err := store.ParseCursor(bad); err == nil {
-			t.Errorf("%q is %v", bad, c)
+	for _, bad := range []string{"-", "1", "1-1-1", "1-1-1-", "-1-1-1", "1-1-1-1-1", "1--1-1", "1-x!-1-1", "1-1-1-1 ", "+1-1-1-1", "1-zzzzzzzzzzzzzzzz-1-1", "1-1-zzzzzzzzzzzzz-1", "zzzzzzzzz-1-1-1"} {
+		if c, err := store.ParseCursor(bad); !errors.Is(err, store.ErrCursor) {
+			t.Errorf("%q is %v, %v", bad, c, err)
 		}
 	}
 }

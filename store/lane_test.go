@@ -246,7 +246,7 @@ func TestDatabaseAway(t *testing.T) {
 			return err
 		},
 		"timeline": func() error { _, _, err := s.Timeline(t.Context(), app, c.ID); return err },
-		"events":   func() error { _, err := s.Events(t.Context(), app, store.Cursor{}, 1); return err },
+		"events":   func() error { _, err := s.Events(t.Context(), store.EventQuery{AppID: app, Limit: 1}); return err },
 		"key":      func() error { _, err := s.FindKey(t.Context(), "rk_x"); return err },
 		"app":      func() error { _, err := s.App(t.Context(), app); return err },
 		"secret":   func() error { _, err := s.Credential(t.Context(), app, call.PushKit); return err },

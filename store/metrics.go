@@ -18,6 +18,7 @@ type metrics struct {
 	secondWakes *prometheus.CounterVec
 	deadlineLag prometheus.Histogram
 	tailLag     prometheus.Histogram
+	readLag     prometheus.Histogram
 	feedsOpen   prometheus.Gauge
 }
 
@@ -51,9 +52,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		tailLag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "relay_events_lag_seconds", Help: "How old an event was when this process's tail of the log read it.", Buckets: stageBuckets,
 		}),
+		readLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "relay_events_readable_seconds", Help: "How old an app's event was when its log could be read so far. A long transaction anywhere in the cluster holds the log back.", Buckets: stageBuckets,
+		}),
 		feedsOpen: prometheus.NewGauge(prometheus.GaugeOpts{Name: "relay_feeds_open", Help: "Feeds of devices that are open at this process."}),
 	}
-	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.secondWakes, m.deadlineLag, m.tailLag, m.feedsOpen)
+	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.secondWakes, m.deadlineLag, m.tailLag, m.readLag, m.feedsOpen)
 	return m
 }
 

@@ -29,11 +29,15 @@ type tail struct {
 
 	last   snapshot // of the last look
 	at     time.Time
-	failed bool // the last look failed
+	failed bool   // the last look failed
+	asked  uint64 // the xmin when heldBack was last asked
 
 	mu       sync.Mutex
 	watching map[watchKey]map[*Watch]struct{}
-	alone    bool // no other process is alive
+	readers  map[string]map[*LogWatch]struct{} // of the log, by app; "" of every app's
+	arrived  []string                          // apps of readers that came since the last look
+	unread   map[string]unread                 // by app
+	alone    bool                              // no other process is alive
 }
 
 // watchKey is the subject of a Watch: the calls of a user, or one call.
@@ -44,7 +48,7 @@ type watchKey struct {
 }
 
 func newTail() *tail {
-	return &tail{woken: make(chan struct{}, 1), announced: make(chan struct{}, 1), watching: map[watchKey]map[*Watch]struct{}{}}
+	return &tail{woken: make(chan struct{}, 1), announced: make(chan struct{}, 1), watching: map[watchKey]map[*Watch]struct{}{}, readers: map[string]map[*LogWatch]struct{}{}, unread: map[string]unread{}}
 }
 
 // signal puts a token into a channel that holds one.
@@ -65,6 +69,7 @@ func (t *tail) committed() {
 // snapshot is a snapshot of Postgres: every transaction below xmax has ended,
 // except those in running.
 type snapshot struct {
+	xmin    uint64 // every transaction below it has ended
 	xmax    uint64
 	running []uint64
 }
@@ -74,6 +79,7 @@ func (s *Store) follow(ctx context.Context) error {
 	poll := time.NewTicker(s.config.Poll)
 	defer poll.Stop()
 	t := s.tail
+	var pause time.Duration
 	for {
 		looked := time.Now()
 		err := s.readTail(ctx)
@@ -89,10 +95,18 @@ func (s *Store) follow(ctx context.Context) error {
 		if t.failed || t.idle() {
 			wake = nil // not before the next tick
 		}
+		var again <-chan time.Time // nobody announces the end of a transaction that holds the log back
+		if held, moved := t.heldBack(); held {
+			if pause = min(2*pause, s.config.Poll); moved || pause == 0 {
+				pause = lookEvery
+			}
+			again = time.After(pause)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-wake:
+		case <-again:
 		case <-poll.C:
 		}
 	}
@@ -114,10 +128,11 @@ type changed struct {
 
 // look is the result of one look at the log.
 type look struct {
-	found []changed
+	found  []changed
+	logged []logged
 	snapshot
 	at    time.Time     // before the snapshot was taken
-	lag   time.Duration // since the oldest event that was found
+	lag   time.Duration // since the oldest event of a call that was found
 	ended []endedFeed   // feeds that this process must close
 }
 
@@ -150,6 +165,9 @@ func (s *Store) readTail(ctx context.Context) error {
 		s.metrics.tailLag.Observe(now.lag.Seconds())
 	}
 	t.hand(calls, now.at)
+	for _, lag := range t.offer(now) {
+		s.metrics.readLag.Observe(lag.Seconds())
+	}
 	s.endFeeds(now.ended)
 	return nil
 }
@@ -173,29 +191,32 @@ func (s *Store) look(ctx context.Context, idle bool) (look, error) {
 // queueLook queues the statements of a look.
 func (s *Store) queueLook(b *pgx.Batch, l *look) {
 	t := s.tail
-	// The calls are looked up one by one (OFFSET keeps the planner from starting
-	// with them): it cannot know how few events there are.
-	const events = `SELECT e.app_id, e.call_id, e.at FROM events e WHERE e.id >= $3 AND e.call_id IS NOT NULL AND `
+	// A subquery that gives a value is run for each call: the planner cannot
+	// know how few there are.
+	const events = `SELECT e.app_id, e.call_id, e.at, e.xid::text::bigint AS xid FROM events e
+		WHERE e.id >= $3 AND e.seq >= (SELECT max(first_seq) FROM log_epochs) AND `
 	b.Queue(`
 		WITH new AS MATERIALIZED (
-			SELECT app_id, call_id, min(at) AS at
+			SELECT app_id, call_id, min(at) AS at, min(xid) AS low, max(xid) AS high
 			FROM (`+events+`e.xid >= $1::text::xid8 UNION ALL `+events+`e.xid = ANY ($2::text[]::xid8[])) e
 			GROUP BY 1, 2)
-		SELECT pg_current_snapshot()::text, now(), found.app_id, found.call_id, found.user_id, found.at
-		FROM (VALUES (1)) one LEFT JOIN (
-			SELECT new.*, c.user_id FROM new CROSS JOIN LATERAL (
-				SELECT CASE c.direction WHEN 'incoming' THEN c.callee_id ELSE c.caller_id END AS user_id
-				FROM calls c WHERE c.app_id = new.app_id AND c.id = new.call_id OFFSET 0) c
-		) found ON true`, strconv.FormatUint(t.last.xmax, 10), texts(t.last.running), floorID(t.at.Add(-tailReach))).Query(func(rows pgx.Rows) error {
+		SELECT pg_current_snapshot()::text, now(), new.app_id, new.call_id, new.at, new.low, new.high, (
+			SELECT CASE c.direction WHEN 'incoming' THEN c.callee_id ELSE c.caller_id END
+			FROM calls c WHERE c.app_id = new.app_id AND c.id = new.call_id)
+		FROM (VALUES (1)) one LEFT JOIN new ON true`, strconv.FormatUint(t.last.xmax, 10), texts(t.last.running), floorID(t.at.Add(-tailReach))).Query(func(rows pgx.Rows) error {
 		var appID, userID *string
 		var callID *uuid.UUID
 		var first *time.Time
-		_, err := pgx.ForEachRow(rows, []any{&l.snapshot, &l.at, &appID, &callID, &userID, &first}, func() error {
-			if callID == nil {
+		var low, high *uint64
+		_, err := pgx.ForEachRow(rows, []any{&l.snapshot, &l.at, &appID, &callID, &first, &low, &high, &userID}, func() error {
+			if appID == nil {
 				return nil // the one row that says there is nothing new
 			}
-			l.found = append(l.found, changed{*appID, *callID, *userID})
-			l.lag = max(l.lag, l.at.Sub(*first))
+			l.logged = append(l.logged, logged{*appID, *low, *high, *first})
+			if userID != nil {
+				l.found = append(l.found, changed{*appID, *callID, *userID})
+				l.lag = max(l.lag, l.at.Sub(*first))
+			}
 			return nil
 		})
 		return err
@@ -213,6 +234,9 @@ func (s *snapshot) ScanText(v pgtype.Text) error {
 		return fmt.Errorf("%q is no snapshot", v.String)
 	}
 	var err error
+	if s.xmin, err = strconv.ParseUint(parts[0], 10, 64); err != nil {
+		return err
+	}
 	if s.xmax, err = strconv.ParseUint(parts[1], 10, 64); err != nil {
 		return err
 	}
@@ -249,7 +273,7 @@ func (s *Store) beginTail(ctx context.Context) error {
 func (t *tail) idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.watching) == 0
+	return len(t.watching) == 0 && len(t.readers) == 0
 }
 
 // keepUp advances the tail without reading what changed. It does nothing if
@@ -257,7 +281,7 @@ func (t *tail) idle() bool {
 func (t *tail) keepUp(l look) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.watching) > 0 {
+	if len(t.watching) > 0 || len(t.readers) > 0 {
 		return false
 	}
 	t.last, t.at = l.snapshot, l.at
@@ -303,6 +327,7 @@ func (t *tail) resync() {
 			w.lose()
 		}
 	}
+	t.wakeReaders()
 }
 
 // sleep waits, and reports false when ctx ended before.

@@ -209,11 +209,11 @@ func TestDeadToken(t *testing.T) {
 	}
 	// Transactions of other tests on the server may hold the log back for a moment.
 	eventually(t, "the dead token in the log", func() bool {
-		log, err := r.Events(t.Context(), app, store.Cursor{}, 100)
+		page, err := r.Events(t.Context(), store.EventQuery{AppID: app, Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return slices.ContainsFunc(log, func(e store.LoggedEvent) bool {
+		return slices.ContainsFunc(page.Events, func(e store.LoggedEvent) bool {
 			return e.Type == call.EventDeviceTokenDead && e.Call == nil && strings.Contains(string(e.Device), `"d1"`)
 		})
 	})

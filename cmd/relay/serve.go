@@ -62,7 +62,10 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 	return s.run(ctx)
 }
 
-type migrateCommand struct{ database }
+type migrateCommand struct {
+	database
+	Restored bool `help:"The database was restored from a backup, or failed over to a server that lacks the last writes: begin a new epoch of the event log, so that readers of events miss nothing of what comes. All relay processes must be stopped."`
+}
 
 // Run brings the schema up to date and says what it did.
 func (c *migrateCommand) Run(ctx context.Context, io streams) error {
@@ -80,6 +83,19 @@ func (c *migrateCommand) Run(ctx context.Context, io streams) error {
 	for _, name := range applied {
 		fmt.Fprintln(io.out, "applied", name)
 	}
+	if !c.Restored {
+		return nil
+	}
+	s, err := openStore(ctx, c.database, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	epoch, err := s.BeginEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(io.out, "The event log is in its epoch %d.\n", epoch)
 	return nil
 }
 

@@ -174,8 +174,18 @@ func TestSchema(t *testing.T) {
 	if out := byCommand.must(t, "migrate"); !strings.Contains(out, "up to date") {
 		t.Errorf("migrate again: %q", out)
 	}
+	storetest.Exec(t, pg.URL("by_command"), "INSERT INTO events (app_id, id, xid, type, at, data) VALUES ('shop', gen_random_uuid(), '9000000000', 'device.registered', now(), '{}')")
+	if code, _, err := byCommand.run(t, "serve", "--addr", "127.0.0.1:0"); code != 1 || !strings.Contains(err, "relay migrate --restored") {
+		t.Errorf("serve on a restored database: exit code %d, %q; want 1 and advice", code, err)
+	}
+	if out := byCommand.must(t, "migrate", "--restored"); !strings.Contains(out, "epoch 2") {
+		t.Errorf("migrate --restored: %q", out)
+	}
 	_, url := byCommand.serve(t)
 	isReady(t, url)
+	if code, _, err := byCommand.run(t, "migrate", "--restored"); code != 1 || !strings.Contains(err, "stop them first") {
+		t.Errorf("migrate --restored beside a process: exit code %d, %q; want 1 and advice", code, err)
+	}
 	_, url = setting{env: []string{"DATABASE_URL=" + pg.URL("by_flag"), key}}.serve(t, "--migrate")
 	isReady(t, url)
 }

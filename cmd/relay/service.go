@@ -82,6 +82,10 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.store.CheckLog(ctx); err != nil {
+		s.store.Close()
+		return nil, err
+	}
 	s.dispatcher = push.New(push.Config{
 		Store: s.store, Senders: s.openSender, WakeToken: tokens.Wake, Drain: drainWakes, Logger: c.logger, Registerer: registry,
 	})
