@@ -64,7 +64,7 @@ bench-register: postgres
 bench-bytes: postgres
 	$(GO) test -run '^$$' -bench Bytes -benchtime 1x -timeout 20m ./store
 
-# From one phone's answer until the other phone's open feed says stop, at 200 calls a second; fails over 50 ms on one process, or 150 ms across two (p99).
+# From one phone's answer until the other phone's open feed says stop, and from its commit until the backend's stream of events says so, at 200 calls a second; fails over 50 and 30 ms on one process, or 150 and 100 ms across two (p99).
 bench-stop: postgres
 	$(GO) test -run '^$$' -bench Stop -benchtime 1x -timeout 10m ./cmd/relay
 

@@ -262,4 +262,38 @@ var forgeries = []struct {
 		f.without("revoke")
 		f.revoke("another", 1)
 	}},
+	{"events lose nothing", func(f forgery) {
+		f.heard(anyEvent, func(told []heardDoc, i int) []heardDoc { return slices.Delete(told, i, i+1) })
+	}},
+	{"events lose nothing", func(f forgery) {
+		f.heard(anyEvent, func(told []heardDoc, i int) []heardDoc { return append(told, told[i]) })
+	}},
+	{"events in order", func(f forgery) {
+		f.heard(anyEvent, func(told []heardDoc, i int) []heardDoc {
+			return append(slices.Delete(slices.Clone(told), i, i+1), told[i])
+		})
+	}},
+	{"events agree", func(f forgery) {
+		f.heard(anyEvent, func(told []heardDoc, i int) []heardDoc { told[i], told[i+1] = told[i+1], told[i]; return told })
+	}},
+	{"events are true", func(f forgery) {
+		f.heard(func(h *heardDoc) bool { return h.Call.AnsweredBy != "" && h.Call.Status == "ended" }, func(told []heardDoc, i int) []heardDoc {
+			told[i].Call.AnsweredBy = "another"
+			return told
+		})
+	}},
+	{"events are true", func(f forgery) {
+		f.heard(func(h *heardDoc) bool { return h.Type == "leg.updated" && h.Legs[0].Status == "missed" }, func(told []heardDoc, i int) []heardDoc {
+			told[i].Legs[0].Status = "canceled"
+			return told
+		})
+	}},
+	{"events are private", func(f forgery) {
+		f.heard(anyEvent, func(told []heardDoc, i int) []heardDoc { told[i].AppID = "another"; return told })
+	}},
+	{"events are prompt", func(f forgery) {
+		f.heard(anyEvent, func(told []heardDoc, i int) []heardDoc { told[i].Got += time.Hour; return told })
+	}},
 }
+
+func anyEvent(*heardDoc) bool { return true }

@@ -19,7 +19,7 @@ type promise struct {
 }
 
 // promises are all that relay keeps. Each part of the contract has a file.
-var promises = slices.Concat(callPromises, answerPromises, feedPromises, pushPromises, noticePromises)
+var promises = slices.Concat(callPromises, answerPromises, feedPromises, pushPromises, noticePromises, eventPromises)
 
 // breach is where a promise was broken.
 type breach struct{ promise, text string }

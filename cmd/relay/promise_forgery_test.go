@@ -40,6 +40,13 @@ func (r *recording) sample(calls int) *recording {
 			s.Diary = append(s.Diary, n)
 		}
 	}
+	s.Heard = map[string]map[string][]heardDoc{}
+	for app, readers := range r.Heard {
+		s.Heard[app] = map[string][]heardDoc{}
+		for reader, heard := range readers {
+			s.Heard[app][reader] = slices.DeleteFunc(slices.Clone(heard), func(h heardDoc) bool { return h.Call != nil && s.Calls[h.Call.ID] == nil })
+		}
+	}
 	return &s
 }
 
@@ -53,6 +60,10 @@ func (r *recording) forge(t *testing.T) forgery {
 	c := *r
 	c.Calls, c.Timelines, c.Listed = maps.Clone(r.Calls), maps.Clone(r.Timelines), maps.Clone(r.Listed)
 	c.Messages, c.Diary = slices.Clone(r.Messages), slices.Clone(r.Diary)
+	c.Heard = map[string]map[string][]heardDoc{}
+	for app, readers := range r.Heard {
+		c.Heard[app] = maps.Clone(readers)
+	}
 	return forgery{t, &c}
 }
 
@@ -114,6 +125,21 @@ func (f forgery) more(n *note) *note {
 	n.Got += time.Hour
 	f.Diary = append(f.Diary, n)
 	return n
+}
+
+// heard changes what the stream of an app told, at the first event of a kind.
+func (f forgery) heard(is func(h *heardDoc) bool, change func(told []heardDoc, i int) []heardDoc) {
+	f.Helper()
+	for _, readers := range f.Heard {
+		told := slices.Clone(readers["stream"])
+		if i := slices.IndexFunc(told, func(h heardDoc) bool { return h.Call != nil && is(&h) }); i >= 0 {
+			call := *told[i].Call
+			told[i].Call, told[i].Legs = &call, slices.Clone(told[i].Legs)
+			readers["stream"] = change(told, i)
+			return
+		}
+	}
+	f.Fatal("no such event in the sample")
 }
 
 // line is a call's timeline, to be changed.

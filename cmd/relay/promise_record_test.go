@@ -22,6 +22,7 @@ type recording struct {
 	Timelines map[string][]entryDoc
 	Messages  []messageDoc // of both simulators
 	Diary     []*note
+	Heard     map[string]map[string][]heardDoc // events, by app and reader, as they came
 }
 
 // tenantFact is what an app was told to be.
@@ -125,6 +126,22 @@ type eventDoc struct {
 	LegStatus string `json:"leg_status"`
 }
 
+// heardDoc is one event as a backend heard it.
+type heardDoc struct {
+	ID, Type string
+	Time     time.Time
+	AppID    string `json:"app_id"`
+	CallSeq  int    `json:"call_seq"`
+	Call     *callDoc
+	Legs     []legDoc
+	Device   *struct {
+		DeviceID string `json:"device_id"`
+	}
+
+	Text string        `json:"-"` // as it came
+	Got  time.Duration `json:"-"` // since the run began
+}
+
 // messageDoc is one request that a simulator received.
 type messageDoc struct {
 	Vendor  string
@@ -171,7 +188,7 @@ func (s *stage) record() *recording {
 	s.t.Helper()
 	r := &recording{
 		Began: s.began, MissedBy: 250 * time.Millisecond, Stall: s.stall, Killed: s.killed, Tenants: map[string]tenantFact{}, Devices: map[string]deviceFact{},
-		Listed: map[string][]callDoc{}, Calls: map[string]*callDoc{}, Timelines: map[string][]entryDoc{}, Diary: s.diary.notes,
+		Listed: map[string][]callDoc{}, Calls: map[string]*callDoc{}, Timelines: map[string][]entryDoc{}, Diary: s.diary.notes, Heard: s.told(),
 	}
 	if s.killed {
 		r.MissedBy = 3 * time.Second

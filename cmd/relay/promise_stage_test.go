@@ -31,6 +31,7 @@ type stage struct {
 	tenants []*playTenant
 	devices []*actor
 	plans   []*plan
+	ears    []*ear
 	diary   diary
 	killed  bool
 	stall   time.Duration

@@ -51,6 +51,8 @@ func act(t *testing.T, calls int, meanwhile func(context.Context, *stage)) *reco
 			feeds.Go(func() { a.follow(listening) })
 		}
 	}
+	over := make(chan struct{})
+	heardAll := s.listen(over)
 	began := time.Now()
 	playing, played := context.WithCancel(s.ctx)
 	go func() {
@@ -61,12 +63,18 @@ func act(t *testing.T, calls int, meanwhile func(context.Context, *stage)) *reco
 	<-playing.Done()
 	took := time.Since(began)
 	s.settle()
+	close(over)
+	heardAll()
 	deaf()
 	feeds.Wait()
 	unplug()
 	ears.Wait()
 	r := s.record()
-	t.Logf("%d calls in %v, %d requests, %d pushes", len(r.Calls), took.Round(time.Second), len(r.Diary), len(r.Messages))
+	events := 0
+	for _, readers := range r.Heard {
+		events += len(readers["pages"])
+	}
+	t.Logf("%d calls in %v, %d requests, %d pushes, %d events", len(r.Calls), took.Round(time.Second), len(r.Diary), len(r.Messages), events)
 	return r
 }
 
@@ -201,10 +209,14 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// TestPromisesThoughKilled: the same with one process killed in the middle and
-// started again. What is promised then holds as well.
+// TestPromisesThoughKilled: the same with one of the processes killed every ten
+// seconds and started again. What is promised then holds as well.
 func TestPromisesThoughKilled(t *testing.T) {
-	r := act(t, int(fromEnv(t, "RELAY_CALLS", 1000))/3, func(_ context.Context, s *stage) { s.kill(int(s.seed%2), 7*time.Second, 3*time.Second) })
+	r := act(t, int(fromEnv(t, "RELAY_CALLS", 1000))/3, func(playing context.Context, s *stage) {
+		for node := int(s.seed % 2); playing.Err() == nil; node = 1 - node {
+			s.kill(node, 7*time.Second, 3*time.Second)
+		}
+	})
 	r.judge(t)
 }
 
