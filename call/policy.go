@@ -14,6 +14,7 @@ type Policy struct {
 	MaxDuration time.Duration // of an answered call
 	Rules       string        // a version of the rules; "" follows the latest
 	MaxDevices  int           // to how many of a user's devices a call goes; see Rules.Plan
+	Retention   time.Duration // for how long calls and events are kept, in days; 0 is for ever
 
 	// APNsVoIPExpiration is for how long APNs keeps a VoIP push for a phone that
 	// it does not reach at once; 0 is one try. Apple advises 0 or a few seconds, so
@@ -34,6 +35,12 @@ const (
 	MostDevices       = 100
 )
 
+// The bounds of Retention where it is not 0. It is a matter of whole weeks.
+const (
+	MinRetention = 7 * 24 * time.Hour
+	MaxRetention = 3650 * 24 * time.Hour
+)
+
 // MaxAPNsVoIPExpiration bounds APNsVoIPExpiration.
 const MaxAPNsVoIPExpiration = 30 * time.Second
 
@@ -51,6 +58,7 @@ type PolicyChange struct {
 	MaxDuration        *time.Duration
 	Rules              *string
 	MaxDevices         *int
+	Retention          *time.Duration
 	APNsVoIPExpiration *time.Duration
 	Escalation         map[Platform][]Channel // of these platforms
 	NoticeTexts        map[string]NoticeText  // of these locales; what is "" stays as it is
@@ -69,6 +77,7 @@ const (
 	SettingMaxDuration        PolicySetting = "max_call_seconds"
 	SettingRules              PolicySetting = "region_rules"
 	SettingMaxDevices         PolicySetting = "max_devices"
+	SettingRetention          PolicySetting = "retention_days"
 	SettingAPNsVoIPExpiration PolicySetting = "apns_voip_expiration_seconds"
 	SettingEscalation         PolicySetting = "escalation"
 	SettingNoticeTexts        PolicySetting = "notice_texts"
@@ -76,7 +85,7 @@ const (
 
 // PolicySettings lists every setting.
 var PolicySettings = []PolicySetting{
-	SettingReject, SettingPayload, SettingMaxDuration, SettingRules, SettingMaxDevices, SettingAPNsVoIPExpiration, SettingEscalation, SettingNoticeTexts,
+	SettingReject, SettingPayload, SettingMaxDuration, SettingRules, SettingMaxDevices, SettingRetention, SettingAPNsVoIPExpiration, SettingEscalation, SettingNoticeTexts,
 }
 
 // With is the policy with a change made. It shares no map with p.
@@ -90,6 +99,7 @@ func (p Policy) With(c PolicyChange) Policy {
 	set(&p.MaxDuration, c.MaxDuration)
 	set(&p.Rules, c.Rules)
 	set(&p.MaxDevices, c.MaxDevices)
+	set(&p.Retention, c.Retention)
 	set(&p.APNsVoIPExpiration, c.APNsVoIPExpiration)
 	if p.Escalation == nil && c.Escalation != nil {
 		p.Escalation = map[Platform][]Channel{}
@@ -120,6 +130,8 @@ func (p *Policy) toDefault(s PolicySetting) {
 		p.Rules = d.Rules
 	case SettingMaxDevices:
 		p.MaxDevices = d.MaxDevices
+	case SettingRetention:
+		p.Retention = d.Retention
 	case SettingAPNsVoIPExpiration:
 		p.APNsVoIPExpiration = d.APNsVoIPExpiration
 	case SettingEscalation:

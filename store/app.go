@@ -29,6 +29,7 @@ type policyRecord struct {
 	MaxCallSeconds int                `json:"max_call_seconds,omitempty"`
 	RegionRules    string             `json:"region_rules,omitempty"`
 	MaxDevices     int                `json:"max_devices,omitempty"`
+	RetentionDays  int                `json:"retention_days,omitempty"`
 
 	APNsVoIPExpirationSeconds int `json:"apns_voip_expiration_seconds,omitempty"`
 
@@ -45,7 +46,7 @@ type noticeTextRecord struct {
 func recordPolicy(p call.Policy) policyRecord {
 	r := policyRecord{
 		Reject: p.Reject, Payload: p.Payload, MaxCallSeconds: int(p.MaxDuration / time.Second), RegionRules: p.Rules,
-		MaxDevices:                p.MaxDevices,
+		MaxDevices: p.MaxDevices, RetentionDays: int(p.Retention / day),
 		APNsVoIPExpirationSeconds: int(p.APNsVoIPExpiration / time.Second), Escalation: p.Escalation,
 	}
 	for locale, text := range p.NoticeTexts {
@@ -64,7 +65,7 @@ func readPolicy(b []byte) (call.Policy, error) {
 	}
 	p := call.Policy{
 		Reject: r.Reject, Payload: r.Payload, MaxDuration: time.Duration(r.MaxCallSeconds) * time.Second, Rules: r.RegionRules,
-		MaxDevices:         r.MaxDevices,
+		MaxDevices: r.MaxDevices, Retention: time.Duration(r.RetentionDays) * day,
 		APNsVoIPExpiration: time.Duration(r.APNsVoIPExpirationSeconds) * time.Second, Escalation: r.Escalation,
 	}
 	for locale, text := range r.NoticeTexts {

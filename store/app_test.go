@@ -25,6 +25,7 @@ func TestChangeApp(t *testing.T) {
 		{MaxDuration: ref(90 * time.Second)},
 		{Rules: ref("2026-11")},
 		{MaxDevices: ref(7)},
+		{Retention: ref(30 * 24 * time.Hour)},
 		{APNsVoIPExpiration: ref(10 * time.Second)},
 		{Escalation: map[call.Platform][]call.Channel{call.IOS: {}}},
 		{Escalation: map[call.Platform][]call.Channel{call.HarmonyOS: {call.PushKitVoIP}}},
@@ -32,7 +33,7 @@ func TestChangeApp(t *testing.T) {
 		{NoticeTexts: map[string]call.NoticeText{"zh-CN": {Video: "您有未接视频来电"}}},
 	}
 	want := call.Policy{
-		Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", MaxDevices: 7, APNsVoIPExpiration: 10 * time.Second,
+		Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", MaxDevices: 7, Retention: 30 * 24 * time.Hour, APNsVoIPExpiration: 10 * time.Second,
 		Escalation:  map[call.Platform][]call.Channel{call.HarmonyOS: {call.PushKitVoIP}, call.IOS: {}},
 		NoticeTexts: map[string]call.NoticeText{"zh-CN": {Voice: "您有未接来电", Video: "您有未接视频来电"}},
 	}

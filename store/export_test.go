@@ -45,6 +45,11 @@ func (s *Store) MakePartitionsFrom(ctx context.Context, from time.Time, ahead in
 	return s.makePartitions(ctx, from, ahead)
 }
 
+// SweepRetention deletes what is no longer kept, as of a time.
+func (s *Store) SweepRetention(ctx context.Context, now time.Time) error {
+	return s.sweepRetention(ctx, now)
+}
+
 // Trace lets a tracer see every statement from now on.
 func (s *Store) Trace(ctx context.Context, tracer pgx.QueryTracer) error {
 	config := s.pool.Config()

@@ -100,7 +100,7 @@ func TestApps(t *testing.T) {
 	if a, err := r.App(t.Context(), "a"); err != nil || cmp.Diff(call.DefaultPolicy(), a.Policy) != "" || len(a.Vendors) != 0 {
 		t.Errorf("an app that sets nothing: %+v, %v", a, err)
 	}
-	own := call.Policy{Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", MaxDevices: 7, APNsVoIPExpiration: 10 * time.Second,
+	own := call.Policy{Reject: call.RejectOne, Payload: call.PayloadMinimal, MaxDuration: 90 * time.Second, Rules: "2026-11", MaxDevices: 7, Retention: 30 * 24 * time.Hour, APNsVoIPExpiration: 10 * time.Second,
 		Escalation:  map[call.Platform][]call.Channel{call.HarmonyOS: {}, call.IOS: {call.APNsVoIP}},
 		NoticeTexts: map[string]call.NoticeText{"zh-CN": {Voice: "您有未接来电"}, "en": {Voice: "You missed a call", Video: "You missed a video call"}},
 	}

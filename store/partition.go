@@ -8,16 +8,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// partitioned names the tables in partitions, the column that ranges, and how
-// many percent of a page new rows may fill. The rest is for the newer versions
+// partitioned names the tables in partitions, the column that ranges, whether
+// that is the call's id, and how many percent of a page new rows may fill. The rest is for the newer versions
 // of rows that change: there they take the place of older ones, and many need no
 // new entries in the indexes.
 var partitioned = []struct {
 	table, key string
+	ofCalls    bool
 	fill       int
 }{
-	{"calls", "id", 50}, {"legs", "call_id", 50}, {"notices", "call_id", 50},
-	{"plans", "call_id", 100}, {"attempts", "call_id", 100}, {"confirms", "call_id", 100}, {"reports", "call_id", 100}, {"events", "id", 100},
+	{"calls", "id", true, 50}, {"legs", "call_id", true, 50}, {"notices", "call_id", true, 50},
+	{"plans", "call_id", true, 100}, {"attempts", "call_id", true, 100}, {"confirms", "call_id", true, 100}, {"reports", "call_id", true, 100},
+	{"events", "id", false, 100},
 }
 
 // weeksAhead is how many weeks' partitions are made before they are needed.
@@ -55,7 +57,7 @@ func monday(t time.Time) time.Time {
 // came before it lie in the default partition and move over in the same
 // transaction. One process at a time does it.
 func (s *Store) makePartition(ctx context.Context, table, key string, fill int, week time.Time) error {
-	name := fmt.Sprintf("%s_%s", table, week.Format("20060102"))
+	name := partitionOf(table, week)
 	var there bool
 	if err := s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&there); err != nil || there {
 		return err

@@ -48,6 +48,7 @@ func (s *Store) Run(ctx context.Context) error {
 	})
 	every(time.Hour, "forgotten calls", s.sweepForgotten)
 	every(time.Hour, "partitions", s.MakePartitions)
+	every(time.Hour, "retention", func(ctx context.Context) error { return s.sweepRetention(ctx, s.Now()) })
 	every(10*time.Second, "feeds", s.cleanFeeds)
 	every(analyzeEvery, "statistics", s.analyze)
 	every(time.Minute, "cleaning", s.clean)

@@ -92,6 +92,9 @@ func newSessions(ctx context.Context, config *Config) (sessions, error) {
 		return sessions{pc, pooling, set}, nil
 	}
 	sql, args := settle(set, false)
+	if _, ok := given["transaction_timeout"]; !ok { // the bounds above are of one statement, and of the pause before the next
+		sql += `, CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config('transaction_timeout', '60000', false) END`
+	}
 	pc.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap()) // else each id is written as text by its driver.Valuer, and parsed again
 		return conn.PgConn().ExecParams(ctx, sql, args, nil, nil, nil).Read().Err

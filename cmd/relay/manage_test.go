@@ -19,7 +19,7 @@ func TestAppPut(t *testing.T) {
 	s := setting{env: []string{"DATABASE_URL=" + storetest.Database(t)}}
 	policy := map[string]string{
 		"apns-voip-expiration-seconds": "0", "escalation harmonyos": "push_kit_voip,push_kit_alert", "escalation ios": "apns_voip,apns_alert",
-		"max-call-seconds": "14400", "max-devices": "20", "payload": "full", "region-rules": "the latest", "reject": "all",
+		"max-call-seconds": "14400", "max-devices": "20", "retention-days": "0", "payload": "full", "region-rules": "the latest", "reject": "all",
 	}
 	check := func(args ...string) {
 		t.Helper()
@@ -60,6 +60,7 @@ func TestAppPut(t *testing.T) {
 		{"--payload", "minimal", "payload", "minimal"},
 		{"--max-call-seconds", "600", "max-call-seconds", "600"},
 		{"--max-devices", "5", "max-devices", "5"},
+		{"--retention-days", "30", "retention-days", "30"},
 		{"--region-rules", "2026-11", "region-rules", "2026-11"},
 		{"--apns-voip-expiration-seconds", "30", "apns-voip-expiration-seconds", "30"},
 		{"--escalation", "ios=", "escalation ios", "none"},
@@ -87,7 +88,7 @@ func TestAppPut(t *testing.T) {
 		t.Errorf("back to the default: %v", policy)
 	}
 
-	if code, _, err := s.run(t, "app", "put", "shop", "--reject", "none", "--payload", "half", "--max-devices", "101", "--apns-voip-expiration-seconds", "31", "--default", "rules"); code != 1 ||
+	if code, _, err := s.run(t, "app", "put", "shop", "--reject", "none", "--payload", "half", "--max-devices", "101", "--retention-days", "6", "--apns-voip-expiration-seconds", "31", "--default", "rules"); code != 1 ||
 		!strings.Contains(err, "--reject") || !strings.Contains(err, "--payload") || !strings.Contains(err, "from 1 to 100") || !strings.Contains(err, "from 0 to 30") || !strings.Contains(err, "region_rules") {
 		t.Errorf("exit code %d, %q", code, err)
 	}

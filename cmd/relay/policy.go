@@ -22,6 +22,7 @@ type appPutCommand struct {
 	Payload        *string `placeholder:"full|minimal" help:"What a wake says of the caller: full (by default) or minimal."`
 	MaxCallSeconds *int    `placeholder:"14400" help:"When an answered call is ended, at most 86400."`
 	MaxDevices     *int    `placeholder:"20" help:"To how many of a user's devices a call goes, from 1 to 100: to those heard from last."`
+	RetentionDays  *int    `placeholder:"0" help:"How long calls and events are kept, from 7 to 3650 days; what is older is deleted a week at a time. 0 (by default) is for ever."`
 	RegionRules    *string `placeholder:"VERSION" help:"A version of the region rules; the latest by default."`
 
 	Escalation map[string]string `placeholder:"PLATFORM=CHANNEL,…" help:"A platform's channels in order: where an app does not confirm, a wake over the channel after its own follows. By default harmonyos=push_kit_voip,push_kit_alert and ios=apns_voip,apns_alert; with no channel, as in ios=, none follows."`
@@ -31,7 +32,7 @@ type appPutCommand struct {
 	NoticeVoice map[string]string `name:"notice-voice" mapsep:"none" placeholder:"LOCALE=TEXT" help:"What the notice of a missed voice call says to devices of a locale, such as zh-CN or zh; may be given for several. Others get English or Chinese of relay's own."`
 	NoticeVideo map[string]string `name:"notice-video" mapsep:"none" placeholder:"LOCALE=TEXT" help:"The same of a missed video call."`
 
-	Default []string `placeholder:"SETTING,…" help:"Settings that go back to their default, before others are set: reject, payload, max_call_seconds, max_devices, region_rules, escalation, apns_voip_expiration_seconds, notice_texts."`
+	Default []string `placeholder:"SETTING,…" help:"Settings that go back to their default, before others are set: reject, payload, max_call_seconds, max_devices, retention_days, region_rules, escalation, apns_voip_expiration_seconds, notice_texts."`
 }
 
 var goodAppID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
@@ -98,6 +99,10 @@ func (c *appPutCommand) change() (change call.PolicyChange, err error) {
 	within("--apns-voip-expiration-seconds", c.APNsVoIPExpirationSeconds, 0, int(call.MaxAPNsVoIPExpiration/time.Second))
 	change.MaxDuration, change.APNsVoIPExpiration = seconds(c.MaxCallSeconds), seconds(c.APNsVoIPExpirationSeconds)
 	change.MaxDevices = c.MaxDevices
+	if c.RetentionDays != nil && *c.RetentionDays != 0 {
+		within("--retention-days", c.RetentionDays, int(call.MinRetention/day), int(call.MaxRetention/day))
+	}
+	change.Retention = days(c.RetentionDays)
 	if change.Rules = c.RegionRules; c.RegionRules != nil {
 		if _, ok := call.RulesVersion(*c.RegionRules); !ok {
 			wrong("there are no region rules %q", *c.RegionRules)
@@ -125,6 +130,16 @@ func seconds(n *int) *time.Duration {
 		return nil
 	}
 	d := time.Duration(*n) * time.Second
+	return &d
+}
+
+const day = 24 * time.Hour
+
+func days(n *int) *time.Duration {
+	if n == nil {
+		return nil
+	}
+	d := time.Duration(*n) * day
 	return &d
 }
 
@@ -174,7 +189,7 @@ func (c *appPutCommand) noticeTexts() (map[string]call.NoticeText, error) {
 func settings(p call.Policy) map[string]string {
 	all := map[string]string{
 		"reject": string(p.Reject), "payload": string(p.Payload), "max-call-seconds": fmt.Sprint(int(p.MaxDuration / time.Second)),
-		"max-devices": fmt.Sprint(p.MaxDevices), "region-rules": cmp.Or(p.Rules, "the latest"),
+		"max-devices": fmt.Sprint(p.MaxDevices), "retention-days": fmt.Sprint(int(p.Retention / day)), "region-rules": cmp.Or(p.Rules, "the latest"),
 		"apns-voip-expiration-seconds": fmt.Sprint(int(p.APNsVoIPExpiration / time.Second)),
 	}
 	for platform, order := range p.Escalation {
