@@ -132,7 +132,7 @@ func TestEventsTell(t *testing.T) {
 	one, two := r.follow(r.jwt("u1", "d1"), ""), r.follow(r.jwt("u1", "d2"), "")
 	defer one.stop()
 	defer two.stop()
-	s := r.stream(r.backend, "/v1/events?after=now")
+	s := r.stream(r.backend, "/v1/events?after=now&type=call.created&type=call.ringing&type=call.answered&type=call.ended&type=leg.updated")
 	made := r.ask(r.backend, "POST", "/v1/calls", invite("u1", object{"ref": "sip-1", "custom": object{"room": "r9"}})).want(201)
 	id := made.text("id")
 	r.ask(r.jwt("u1", "d2"), "POST", "/v1/device/calls/"+id+"/reports", report(1, "answered")).want(200)

@@ -306,7 +306,9 @@ func (r *rig) hears() {
 	operator.stop()
 	r.show("dead").ask(r.admin, "GET", "/v1/admin/events?app_id=demo&type=device.token_dead", nil).want(200).has("demo", "data", 0, "app_id")
 	r.show("dead").ask(r.admin, "GET", "/v1/admin/events?user_id=u6&limit=1&wait=1&call_id="+id, nil).want(200).has("call.created", "data", 0, "type")
-	r.stream(r.admin, "/v1/admin/events", "Last-Event-ID", start).types("call.ended")
+	operator = r.stream(r.admin, "/v1/admin/events", "Last-Event-ID", start)
+	operator.types("call.ended")
+	operator.stop()
 }
 
 // drains is the end of a stream when the process stops.
@@ -315,6 +317,7 @@ func (r *rig) drains() {
 	stream := r.stream(r.backend, "/v1/events?after=now")
 	close(r.drain)
 	stream.closed("draining")
+	stream.stop()
 }
 
 const historyFilters = "user_id=u2&caller_id=u1&device_id=phone-2&ref=sip-8f3a&status=ended&end_reason=completed&direction=incoming&media=video" +
