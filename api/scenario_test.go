@@ -282,8 +282,9 @@ func (r *rig) follows() {
 
 // hears is a backend, and an operator, that follow what happens.
 func (r *rig) hears() {
-	start := r.ask(r.backend, "GET", "/v1/events?after=now", nil).want(200).text("cursor")
-	operator := r.stream(r.admin, "/v1/admin/events?after=now&app_id=demo&type=call.created")
+	r.ask(r.backend, "GET", "/v1/events?after=now", nil).want(200)
+	start := r.cursor()
+	operator := r.stream(r.admin, "/v1/admin/events?app_id=demo&type=call.created&after="+start)
 	id := r.ask(r.backend, "POST", "/v1/calls", invite("u6")).want(201).text("id")
 	r.show("created").ask(r.backend, "GET", "/v1/events?wait=25&limit=1&after="+start, nil).want(200).has(id, "data", 0, "call", "id")
 	stream := r.stream(r.backend, "/v1/events", "Last-Event-ID", start)
