@@ -34,6 +34,7 @@ func TestReasonsPage(t *testing.T) {
 	tables := map[string][][]string{
 		"leg reasons": legReasons(), "end reasons": endReasons(), "not reported": refusals(),
 		"Push Kit codes": pushKitCodes(), "Push Kit reasons": pushKitReasons(t), "Push Kit statuses": pushKitStatuses(),
+		"Push Kit receipts": pushKitReceipts(),
 		"APNs reasons": apnsReasons(), "APNs statuses": apnsStatuses(),
 	}
 	for name, rows := range tables {
@@ -188,6 +189,14 @@ func pushKitStatuses() [][]string {
 	rows := [][]string{append([]string{"HTTP status"}, verdictColumns...)}
 	for _, s := range pushkit.Statuses() {
 		rows = append(rows, append(append([]string{status(s.Status)}, verdict(s.Answer)...), explained(s.Meaning, s.Advice)...))
+	}
+	return rows
+}
+
+func pushKitReceipts() [][]string {
+	rows := [][]string{{"result", "what follows", "meaning", "what to do", "中文"}}
+	for _, r := range pushkit.Receipts() {
+		rows = append(rows, append([]string{code(fmt.Sprint(r.Result)), code(r.Action)}, explained(r.Meaning, r.Advice)...))
 	}
 	return rows
 }

@@ -27,19 +27,25 @@ func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // readBody reads a JSON body, unpacked. It may be empty, and then needs no
 // Content-Type.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readBodyUpTo(w, r, maxBody, errTooLarge)
+}
+
+// readBodyUpTo is readBody for bodies of most bytes at most, with the error that
+// refuses longer ones.
+func readBodyUpTo(w http.ResponseWriter, r *http.Request, most int64, errTooLarge error) ([]byte, error) {
 	zipped, err := isZipped(r)
 	if err != nil {
 		return nil, err
 	}
 	var body []byte
 	if zipped {
-		body, err = unzip(http.MaxBytesReader(w, r.Body, maxBody+gzipExtra))
+		body, err = unzip(http.MaxBytesReader(w, r.Body, most+gzipExtra), most)
 	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge) || len(body) > maxBody:
+	case errors.As(err, &tooLarge) || int64(len(body)) > most:
 		return nil, errTooLarge
 	case err != nil && zipped:
 		return nil, &malformedError{"the body cannot be unpacked: it is not gzip, or not whole"}
@@ -73,8 +79,8 @@ func isZipped(r *http.Request) (bool, error) {
 	return false, errCoding
 }
 
-// unzip unpacks gzip, up to one byte more than a body may have.
-func unzip(packed io.Reader) ([]byte, error) {
+// unzip unpacks gzip, up to one byte more than the most that a body may have.
+func unzip(packed io.Reader, most int64) ([]byte, error) {
 	z, err := gzip.NewReader(packed)
 	if err == io.EOF { // nothing was sent
 		return nil, nil
@@ -82,7 +88,7 @@ func unzip(packed io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(z, maxBody+1))
+	return io.ReadAll(io.LimitReader(z, most+1))
 }
 
 // noBody reads a body that has nothing to say: none, or an object without fields.

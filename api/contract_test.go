@@ -166,8 +166,8 @@ func sets() map[string][]string {
 		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls), "DeviceEventType": texts(ofThem), "EventsEnd": api.EventsEnds,
 		"Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
-		"Day":       texts(call.Days),
-		"Outcome":   texts(push.Outcomes), "Blame": texts(call.Blames),
+		"Day":       texts(call.Days), "ReceiptAction": texts(call.ReceiptActions),
+		"Outcome": texts(push.Outcomes), "Blame": texts(call.Blames),
 		"ProblemCode": texts(api.Codes),
 	}
 }

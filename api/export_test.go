@@ -12,6 +12,7 @@ var (
 	DecodeRegistration = decodeRegistration
 	DecodeConfirm      = decodeConfirm
 	DecodeDND          = decodeDND
+	DecodeReceipts     = decodeReceipts
 	Defuse             = defuse
 	SaidBy             = saidBy
 	EntryTypes         = entryTypes

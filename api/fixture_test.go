@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -177,7 +178,7 @@ func newRig(t testing.TB, configure ...func(*store.Config)) *rig {
 	r.log = &journal{}
 	server := httptest.NewUnstartedServer(api.New(api.Config{
 		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI, StallAfter: stallAfter, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
-		Vendors: vendors{dispatcher}, Heartbeat: 100 * time.Millisecond, Draining: r.drain,
+		Vendors: vendors{dispatcher}, Callbacks: callbacks{r.store}, Heartbeat: 100 * time.Millisecond, Draining: r.drain,
 	}))
 	// An answer waits for its client, and not in the kernel.
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -208,12 +209,39 @@ func (v vendors) Preview(ctx context.Context, w store.Wake) (api.Preview, error)
 	return api.Preview{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body}, err
 }
 
+func (vendors) ExplainReceipt(_ call.Channel, result int64) call.Explanation {
+	r := pushkit.ReceiptOf(result)
+	return call.Explanation{Meaning: r.Meaning, Advice: r.Advice}
+}
+
 func (vendors) Explain(channel call.Channel, code string, status int) call.Explanation {
 	a := push.Answer{Code: code, Status: status}
 	if channel.Vendor() == call.APNs {
 		return apns.Explain(a)
 	}
 	return pushkit.Explain(a)
+}
+
+// callbacks judges callbacks by the credentials of the apps, as cmd/relay does.
+type callbacks struct{ store *store.Store }
+
+func (c callbacks) CheckCallback(ctx context.Context, appID, header string) (signed bool, err error) {
+	credential, err := c.store.Credential(ctx, appID, call.PushKit)
+	if err != nil {
+		return false, err
+	}
+	callback, err := pushkit.CallbackOf(credential.Secret)
+	if err != nil || !callback.Set() {
+		return false, err
+	}
+	if err := callback.Check(header, c.store.Now()); err != nil {
+		return false, fmt.Errorf("%w: %w", api.ErrUnsigned, err)
+	}
+	return true, nil
+}
+
+func (callbacks) ReceiptAction(result int64) call.ReceiptAction {
+	return pushkit.ReceiptOf(result).Action
 }
 
 // in is the rig for a part of the test.

@@ -107,3 +107,18 @@ func FuzzDecodeConfirm(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeReceipts(f *testing.F) {
+	seed(f, `{"statuses": [{"biTag": "0192f0c4-8a10-7c55-8d21-0b9f8e6a4c02", "pushType": 10, "appPackageName": "com.example.voip", "token": "MAMzLgFixtureToken0001",
+		"requestId": "176120040012300000000701", "deliveryStatus": {"result": 0, "timestamp": 1761200401120}}]}`,
+		`{"statuses": [{"formStatus": {"formId": "1", "result": 0, "timestamp": 1}}, null, 7, {"biTag": 7, "deliveryStatus": []}]}`)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		receipts, err := api.DecodeReceipts(body)
+		check(t, body, err)
+		for _, r := range receipts {
+			if r.Result < 0 || r.ToldAt.Year() > 9999 {
+				t.Errorf("%s: %+v", body, r)
+			}
+		}
+	})
+}

@@ -15,12 +15,14 @@ type narrator struct {
 	vendors Vendors
 	call    *call.Call
 	legs    map[uuid.UUID]*history
+	until   time.Time // receipts that came later are not told; zero for all
 }
 
 // history is what happened on one device and helps to explain how its leg
 // ended.
 type history struct {
 	attempts []*store.Attempt
+	receipts []store.Entry // about wakes
 	reports  []store.Entry
 	gates    []gateEntry
 
@@ -46,6 +48,8 @@ func newNarrator(v Vendors, c *call.Call, entries []store.Entry) *narrator {
 			h.untold = h.untold || e.Notice.Purpose == call.PurposeMissedCall
 		case e.Confirm != nil && e.Confirm.Gate != nil:
 			h.gates = append(h.gates, gateEntry{e.At, e.Confirm.Gate})
+		case e.Receipt != nil && e.Receipt.Purpose == call.PurposeRing:
+			h.receipts = append(h.receipts, e)
 		case e.Report != nil:
 			h.reports = append(h.reports, e)
 			if e.Report.Gate != nil {
@@ -69,6 +73,16 @@ func (h *history) lastAttempt() *store.Attempt {
 		return nil
 	}
 	return h.attempts[len(h.attempts)-1]
+}
+
+// receipt is the last receipt until a time, zero for all; nil where there was none.
+func (h *history) receipt(until time.Time) (last *store.ReceiptEntry) {
+	for _, e := range h.receipts {
+		if until.IsZero() || !e.At.After(until) {
+			last = e.Receipt
+		}
+	}
+	return last
 }
 
 // gate is the last region check of the device while its leg was open, whose
@@ -109,8 +123,12 @@ func (n *narrator) entry(e store.Entry) call.Explanation {
 		return n.confirm(e.DeviceID, e.Confirm)
 	case e.Report != nil:
 		return n.report(e.DeviceID, e.Report)
+	case e.Receipt != nil:
+		return n.receipt(e.DeviceID, e.Receipt)
 	case e.Leg != nil:
-		return n.leg(e.Leg)
+		then := *n
+		then.until = e.At
+		return then.leg(e.Leg)
 	}
 	return n.step(e.Event, e.Call)
 }
@@ -192,6 +210,21 @@ func addressed(d call.Device) call.Text {
 		return call.Say("The push went to %s with the credential's bundle id, since the device registered none.", "推送发往 %s 环境；设备没有注册 bundle_id，使用凭据中的值。").With(d.Environment)
 	}
 	return call.Say("The push went to %s with the bundle id %s, as the device registered.", "按设备的注册信息，推送发往 %s 环境，bundle_id 为 %s。").With(d.Environment, d.BundleID)
+}
+
+// receiptsOf words a receipt, by the purpose of its push.
+var receiptsOf = map[call.Purpose]call.Text{
+	call.PurposeRing:       call.Say("Receipt for push %d to %s (result %d).", "第 %d 次推送（设备 %s）的回执（结果码 %d）。"),
+	call.PurposeMissedCall: call.Say("Receipt for notice %d of the missed call to %s (result %d).", "第 %d 次未接来电通知（设备 %s）的回执（结果码 %d）。"),
+}
+
+func (n *narrator) receipt(device string, r *store.ReceiptEntry) call.Explanation {
+	said := n.vendors.ExplainReceipt(r.Channel, r.Result)
+	said.Meaning = receiptsOf[r.Purpose].With(r.Number, device, r.Result).Then(said.Meaning)
+	if !r.Signed {
+		said.Meaning = said.Meaning.Then(call.Say("It is not signed, so nothing else follows from it.", "该回执没有签名，不作其他处理。"))
+	}
+	return said
 }
 
 var sourceNames = map[call.Source]call.Text{

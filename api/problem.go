@@ -30,7 +30,7 @@ const (
 	CodeInProgress         Code = "idempotency_in_progress" // a request with the same key is still running
 	CodeOutgoingLimit      Code = "outgoing_limit"          // the device has an outgoing call alive
 	CodeSeqConflict        Code = "seq_conflict"            // the same seq came with other content
-	CodeTooLarge           Code = "too_large"               // the body is over 64 KiB
+	CodeTooLarge           Code = "too_large"               // the body is over 64 KiB, or of receipts over 256 KiB
 	CodeUnsupportedMedia   Code = "unsupported_media_type"  // the body is not application/json in UTF-8, or is packed in an unknown way
 	CodeInvalid            Code = "invalid"                 // fields are wrong; errors points at them
 	CodeKeyReused          Code = "idempotency_key_reused"  // the key was used with another body
@@ -55,6 +55,7 @@ var (
 	errCharset          = errors.New("send the body in UTF-8; its Content-Type names another charset")
 	errCoding           = errors.New("send the body as it is, or with Content-Encoding: gzip")
 	errTooLarge         = errors.New("the body is over 64 KiB")
+	errReceiptsTooLarge = errors.New("the body is over 256 KiB")
 )
 
 // errSilence is why a request that waited too long ends.
@@ -108,6 +109,7 @@ type problemKind struct {
 var problemKinds = []problemKind{
 	{errUnauthenticated, http.StatusUnauthorized, CodeUnauthenticated, "Not authenticated"},
 	{errWrongPrincipal, http.StatusUnauthorized, CodeUnauthenticated, "Not authenticated"},
+	{ErrUnsigned, http.StatusUnauthorized, CodeUnauthenticated, "Not authenticated"},
 	{store.ErrForeignDevice, http.StatusUnauthorized, CodeUnauthenticated, "Not authenticated"},
 	{store.ErrDeviceRefused, http.StatusForbidden, CodeForbidden, "Forbidden"},
 	{call.ErrRegionNot, http.StatusForbidden, CodeRegionNotSupported, "Region not supported"},
@@ -123,6 +125,7 @@ var problemKinds = []problemKind{
 	{call.ErrSeqConflict, http.StatusConflict, CodeSeqConflict, "The seq was used"},
 	{store.ErrInProgress, http.StatusConflict, CodeInProgress, "Still in progress"},
 	{store.ErrOutgoingLimit, http.StatusConflict, CodeOutgoingLimit, "Outgoing call alive"},
+	{errReceiptsTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "Body too large"},
 	{errTooLarge, http.StatusRequestEntityTooLarge, CodeTooLarge, "Body too large"},
 	{errUnsupportedMedia, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},
 	{errCharset, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},

@@ -34,6 +34,7 @@ func (r *rig) scenario() {
 	r.doesNotRing()
 	r.racesAndEnds()
 	r.leavesNotices()
+	r.hearsFromHuawei()
 	r.dials()
 	r.follows()
 	r.hears()
@@ -234,6 +235,19 @@ func (r *rig) leavesNotices() {
 		})
 		r.show(show).ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
 	}
+}
+
+// hearsFromHuawei: Push Kit tells what became of a push.
+func (r *rig) hearsFromHuawei() {
+	r.signsReceipts(callback)
+	r.ask(r.backend, "PUT", "/v1/devices/phone-10", phone("u10", missedToken)).want(200)
+	id := r.ask(r.backend, "POST", "/v1/calls", invite("u10")).want(201).text("id")
+	r.handedOver(id, missedToken)
+	locked := `{"statuses": [{"biTag": "` + r.attempts(id)[0] + `", "pushType": 10, "appPackageName": "com.example.voip", "token": "` + missedToken + `",
+		"requestId": "176120040012300000000701", "deliveryStatus": {"result": 51, "timestamp": 1761200401120}}]}`
+	r.show("locked").ask("", "POST", receiptsPath, locked, callbackHeader, signature(time.Now())).want(200).has("success", "message")
+	r.show("locked").ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
+	r.ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200)
 }
 
 func (r *rig) dials() {

@@ -19,7 +19,8 @@ type Config struct {
 	Store  *store.Store
 	Tokens *Tokens
 
-	Vendors Vendors // explains their answers
+	Vendors   Vendors   // explains their answers
+	Callbacks Callbacks // judges what Push Kit calls back with
 
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For header
 	// is believed. Without any, the client's address is that of the connection.
@@ -119,6 +120,9 @@ func (s *server) routes(r *chi.Mux) {
 	r.Get("/v1/admin/calls/{call_id}", s.admin(s.adminGetCall))
 	r.Get("/v1/admin/calls/{call_id}/timeline", s.admin(s.adminGetTimeline))
 	r.Get("/v1/admin/events", s.admin(s.adminListEvents, feedTypes...))
+
+	// Vendors
+	r.Post("/v1/receipts/push-kit/{app_id}", s.open(s.takeReceipts))
 
 	// Operations
 	r.Get("/", s.open(s.home))

@@ -21,11 +21,11 @@ func (n *narrator) leg(l *call.Leg) call.Explanation {
 	case call.LegHandedOver:
 		if l.NoWakeAt.IsZero() {
 			said := call.Say("%s accepted the push for %s, whose app has not confirmed yet.", "%s 已接受发往设备 %s 的推送，应用尚未确认。").With(vendorOf(l.Channel), device)
-			return call.Explanation{Meaning: said.Then(n.again(l))}
+			return n.delivery(l, call.Explanation{Meaning: said.Then(n.again(l))})
 		}
 		said := call.Say("%s accepted the push for %s, whose app has not confirmed within %d seconds. It may still wake.", "%s 已接受发往设备 %s 的推送，但应用 %d 秒内未确认，之后仍可能唤醒。").
 			With(vendorOf(l.Channel), device, int(call.NoWakeAfter.Seconds()))
-		return call.Explanation{Meaning: said.Then(n.again(l)), Advice: l.Channel.Unconfirmed()}
+		return n.delivery(l, call.Explanation{Meaning: said.Then(n.again(l)), Advice: l.Channel.Unconfirmed()})
 	case call.LegMissed, call.LegNoWake, call.LegCanceled, call.LegAnsweredElsewhere, call.LegDeclinedElsewhere:
 		if l.RingingAt.IsZero() {
 			return n.silent(l)
@@ -76,12 +76,13 @@ func (n *narrator) silent(l *call.Leg) call.Explanation {
 		said = call.Explanation{Meaning: call.Say("%s woke and was told to ring, but never reported that it rings.", "设备 %s 已唤醒并被告知振铃，但从未上报振铃。").With(device), Advice: adviceShow}
 	case !l.HandedOverAt.IsZero() && l.Channel.VoIP():
 		never := call.Say("%s accepted the push for %s, but the app never confirmed that it woke.", "%s 已接受发往设备 %s 的推送，但应用始终没有确认被唤醒。").With(vendorOf(l.Channel), device)
-		said = call.Explanation{Meaning: never.Then(n.again(l)), Advice: l.Channel.Unconfirmed()}
+		said = n.delivery(l, call.Explanation{Meaning: never.Then(n.again(l)), Advice: l.Channel.Unconfirmed()})
 	case !l.HandedOverAt.IsZero():
 		said = call.Explanation{
 			Meaning: call.Say("%s accepted the notification for %s, but nobody opened it: its app never confirmed.", "%s 已接受发往设备 %s 的通知，但没有人打开，应用始终没有确认。").With(vendorOf(l.Channel), device),
 			Advice:  l.Channel.Unconfirmed(),
 		}
+		said = n.delivery(l, said)
 	case l.Channel == call.Connection:
 		said = call.Explanation{
 			Meaning: call.Say("%s was to hear of the call over its own connection, and never confirmed.", "设备 %s 应通过自身连接获知呼叫，但始终没有确认。").With(device),
@@ -95,6 +96,21 @@ func (n *narrator) silent(l *call.Leg) call.Explanation {
 	said.Meaning = said.Meaning.Then(after)
 	if !after.IsZero() && l.ConfirmedAt.IsZero() && l.NoWakeAt.IsZero() { // it had no time to
 		said.Advice = call.Text{}
+	}
+	return said
+}
+
+// delivery adds what the vendor told of the push to a device whose app has not
+// confirmed. Its advice is nearer to the cause than what is said without it.
+func (n *narrator) delivery(l *call.Leg, said call.Explanation) call.Explanation {
+	r := n.history(l.ID).receipt(n.until)
+	if r == nil {
+		return said
+	}
+	told := n.vendors.ExplainReceipt(r.Channel, r.Result)
+	said.Meaning = said.Meaning.Then(told.Meaning)
+	if !told.Advice.IsZero() {
+		said.Advice = told.Advice
 	}
 	return said
 }

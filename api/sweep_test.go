@@ -46,7 +46,7 @@ func (r *rig) again(s sample, bearer string) answer {
 	if len(s.sent) > 0 {
 		body = s.sent
 	}
-	return r.ask(bearer, s.exchange.method, s.url.RequestURI(), body)
+	return r.ask(bearer, s.exchange.method, s.url.RequestURI(), body, callbackHeader, s.sentHeader.Get(callbackHeader))
 }
 
 // sweep does to every operation what must be refused everywhere.
@@ -83,21 +83,27 @@ func (r *rig) misuse(s sample, schemes map[string]string) {
 		ask("", s.url.EscapedPath()+"?cached=1", nil).want(s.status)
 		return
 	}
-	path, uri := s.url.EscapedPath(), s.url.RequestURI()
+	path, uri, most := s.url.EscapedPath(), s.url.RequestURI(), 64<<10
 	ask("", uri, nil).refused(http.StatusUnauthorized, api.CodeUnauthenticated)
 	for scheme, token := range schemes {
 		if !slices.Contains(allowed, scheme) {
 			ask(token, uri, nil).refused(http.StatusUnauthorized, api.CodeUnauthenticated)
 		}
 	}
+	if allowed[0] == "pushKitCallback" {
+		most = 256 << 10
+		ask = func(_, uri string, body any, headers ...string) answer {
+			return r.ask("", s.exchange.method, uri, body, append(headers, callbackHeader, s.sentHeader.Get(callbackHeader))...)
+		}
+	}
 	ask(good, uri, nil, "Accept", "text/html").refused(http.StatusNotAcceptable, api.CodeNotAcceptable)
 	ask(good, path+"?no_such_parameter=1", nil).refused(http.StatusBadRequest, api.CodeMalformed)
 	if s.exchange.method != http.MethodGet {
-		ask(good, uri, strings.Repeat(" ", 64<<10+1)).refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
+		ask(good, uri, strings.Repeat(" ", most+1)).refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
 		ask(good, uri, "{}", "Content-Type", "text/plain").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
 		ask(good, uri, "{}", "Content-Type", "application/json; charset=gbk").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
 		ask(good, uri, "{}", "Content-Encoding", "br").refused(http.StatusUnsupportedMediaType, api.CodeUnsupportedMedia)
-		ask(good, uri, zipped(strings.Repeat(" ", 64<<10+1)), "Content-Encoding", "gzip").refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
+		ask(good, uri, zipped(strings.Repeat(" ", most+1)), "Content-Encoding", "gzip").refused(http.StatusRequestEntityTooLarge, api.CodeTooLarge)
 		ask(good, uri, zipped(`{"no_such_field": 1}`), "Content-Encoding", "gzip").refused(http.StatusUnprocessableEntity, api.CodeInvalid)
 		ask(good, uri, `{"no_such_field": 1}`).refused(http.StatusUnprocessableEntity, api.CodeInvalid)
 	}

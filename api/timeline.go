@@ -19,11 +19,12 @@ const (
 	entryNotice   entryType = "notice"
 	entryConfirm  entryType = "confirm"
 	entryReport   entryType = "report"
+	entryReceipt  entryType = "receipt"
 	entryEvent    entryType = "event"
 )
 
 // entryTypes lists every entry type.
-var entryTypes = []entryType{entryDecision, entryAttempt, entryNotice, entryConfirm, entryReport, entryEvent}
+var entryTypes = []entryType{entryDecision, entryAttempt, entryNotice, entryConfirm, entryReport, entryReceipt, entryEvent}
 
 // entryJSON is one thing that happened to a call.
 type entryJSON struct {
@@ -36,6 +37,7 @@ type entryJSON struct {
 	Notice   *noticeJSON   `json:"notice,omitempty"`
 	Confirm  *confirmJSON  `json:"confirm,omitempty"`
 	Report   *reportJSON   `json:"report,omitempty"`
+	Receipt  *receiptJSON  `json:"receipt,omitempty"`
 	Event    *eventJSON    `json:"event,omitempty"`
 	Text     string        `json:"text"`   // what happened, in plain words
 	Advice   *string       `json:"advice"` // what to do about it
@@ -108,6 +110,16 @@ type reportJSON struct {
 	Refused      *string            `json:"refused"`
 	Region       *regionJSON        `json:"region"`
 	Rules        *string            `json:"rules"`
+}
+
+type receiptJSON struct {
+	AttemptID uuid.UUID          `json:"attempt_id"`
+	Purpose   call.Purpose       `json:"purpose"`
+	Result    int64              `json:"result"`
+	ToldAt    moment             `json:"told_at"` // the vendor's time
+	Signed    bool               `json:"signed"`
+	Action    call.ReceiptAction `json:"action"`
+	RequestID *string            `json:"request_id"`
 }
 
 type eventJSON struct {
@@ -183,6 +195,10 @@ func renderEntry(e store.Entry) entryJSON {
 			out.Report.ErrorCode = &r.ErrorCode
 		}
 		out.Report.Region, out.Report.Rules = renderGate(r.Gate)
+	case e.Receipt != nil:
+		r := e.Receipt
+		out.Type = entryReceipt
+		out.Receipt = &receiptJSON{r.Attempt, r.Purpose, r.Result, moment(r.ToldAt), r.Signed, r.Action, orNull(r.RequestID)}
 	default:
 		out.Type = entryEvent
 		out.Event = &eventJSON{Type: e.Event.Type, CallSeq: e.Event.Seq, Status: e.Call.Status, EndReason: orNull(e.Call.EndReason)}

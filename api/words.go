@@ -157,6 +157,9 @@ func skipped(d call.Decision) call.Text {
 	case call.ReasonTokenDead:
 		return call.Say("its token %s is dead: %s said that it will never work again", "其 %s Token 已失效：%s 判定其永久失效").With(d.Channel.Token(), vendorOf(d.Channel))
 	case call.ReasonTokenSuspended:
+		if d.Channel.Vendor() == call.PushKit {
+			return call.Say("its token %s is set aside, since Huawei said that the phone has been inactive for 30 days", "其 %s Token 已暂停使用：华为称手机已超过 30 天不活跃").With(d.Channel.Token())
+		}
 		return call.Say("its token %s is set aside, since %s refused it for this app or environment", "其 %s Token 已暂停使用：%s 拒绝在该应用或环境下使用").
 			With(d.Channel.Token(), vendorOf(d.Channel))
 	case call.ReasonChannelNotConfigured:

@@ -98,6 +98,7 @@ type Leg struct {
 	VendorCallID string // the id under which the device's system knows the call
 	Media        Media  // as answered; "" before
 	LastSeq      int64  // highest report number seen
+	HeldBack     bool   // the vendor limits pushes to the device; known only where a second one is decided
 
 	HandedOverAt time.Time
 	AlertedAt    time.Time // when a vendor accepted a notification of the call that it can revoke

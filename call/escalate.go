@@ -110,7 +110,7 @@ func (c *Call) ringsOn(at time.Time) bool { return c.ExpiresAt.Sub(at) > WakeMar
 // the leg is under way. The outcome of a second wake does not change the leg.
 func (c *Call) WakeAgain(leg uuid.UUID, p Policy, d Device, configured map[Channel]bool, now time.Time) Channel {
 	l := c.Leg(leg)
-	if l == nil || !l.unconfirmed() || d.UserID != l.UserID || !c.ringsOn(now) {
+	if l == nil || !l.unconfirmed() || l.HeldBack || d.UserID != l.UserID || !c.ringsOn(now) {
 		return ""
 	}
 	waited := now.Sub(l.HandedOverAt)
@@ -123,7 +123,7 @@ func (c *Call) WakeAgain(leg uuid.UUID, p Policy, d Device, configured map[Chann
 			}
 		}
 	}
-	if waited >= RewakeAfter && l.RewokenAt.IsZero() && l.Channel == PushKitVoIP && d.wakeable(l.Channel, configured) == "" {
+	if waited >= RewakeAfter && l.mayRewake() && d.wakeable(l.Channel, configured) == "" {
 		l.WakeChannel, l.RewokenAt = l.Channel, now
 		c.note(EventLegUpdated, l.ID, now)
 		return l.Channel

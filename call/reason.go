@@ -83,7 +83,7 @@ var reasonRows = map[Reason]reasonRow{
 		Say("The app must get a new token and register with it.", "请让应用重新获取 Token 并注册。"),
 	}},
 	ReasonTokenSuspended: {BlameDevice, Explanation{
-		Say("The push vendor refused the token for this app or environment, so it is set aside.", "推送服务拒绝在该应用或该环境下使用此 Token，因此暂停使用。"),
+		Say("The push vendor refused the token for this app or environment, or said that the phone has been inactive for 30 days, so it is set aside.", "推送服务拒绝在该应用或该环境下使用此 Token，或称手机已超过 30 天不活跃，因此暂停使用。"),
 		Say("Set right what was refused (environment, bundle_id, which token is which) and let the app register again: then the token is used again.", "请更正被拒绝的内容（environment、bundle_id、Token 的种类），再让应用重新注册，该 Token 随即恢复使用。"),
 	}},
 	ReasonChannelNotConfigured: {BlameUs, Explanation{

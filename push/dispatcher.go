@@ -245,7 +245,7 @@ var errSilent = errors.New("this process's heartbeat is too old")
 func (d *Dispatcher) send(p place, w store.Wake) (Answer, store.Attempt) {
 	st := d.config.Store
 	began := time.Now() // the database's time may be set back a little while an attempt is made
-	attempt := store.Attempt{ID: st.NewAttemptID(), Purpose: w.Purpose, Number: w.Number, Channel: w.Channel, StartedAt: st.Now()}
+	attempt := store.Attempt{ID: st.NewAttemptID(w.CallID), Purpose: w.Purpose, Number: w.Number, Channel: w.Channel, StartedAt: st.Now()}
 	var answer Answer
 	token, err := d.config.WakeToken(w)
 	if err != nil {

@@ -45,7 +45,7 @@ func (d *Dispatcher) Preview(ctx context.Context, w store.Wake) (Request, error)
 	if err != nil {
 		return Request{}, &UnbuiltError{fmt.Errorf("the wake's token could not be minted: %w", err)}
 	}
-	r, err := l.sender.Preview(message(w, d.config.Store.NewAttemptID(), token, d.config.Store.Now()))
+	r, err := l.sender.Preview(message(w, d.config.Store.NewAttemptID(w.CallID), token, d.config.Store.Now()))
 	if err != nil {
 		return Request{}, &UnbuiltError{err}
 	}

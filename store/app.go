@@ -173,13 +173,14 @@ type Credential struct {
 	UpdatedAt time.Time
 }
 
-// ReplaceCredential stores the credential that renew makes of what may be shown
-// of the one there is, nil for none: what a new file does not say may be kept. It
-// runs in the transaction, after any other that replaces a credential of the app.
+// ReplaceCredential stores the credential that renew makes of the one there is:
+// what a new file does not say may be kept. Of none all is zero; of one that no
+// master key opens the secret is nil. It runs in the transaction, after any other
+// that replaces a credential of the app.
 //
 // Errors: renew's own, ErrNotFound for an unknown app, ErrNoMasterKey,
 // ErrUnavailable.
-func (s *Store) ReplaceCredential(ctx context.Context, appID string, vendor call.Vendor, renew func(about map[string]string) (Credential, error)) error {
+func (s *Store) ReplaceCredential(ctx context.Context, appID string, vendor call.Vendor, renew func(before Credential) (Credential, error)) error {
 	err := s.inTransaction(ctx, func(tx pgx.Tx) error {
 		// The lock in a statement of its own: what is read after it was waited for must
 		// be of a later snapshot.
@@ -190,16 +191,20 @@ func (s *Store) ReplaceCredential(ctx context.Context, appID string, vendor call
 		if tag.RowsAffected() == 0 {
 			return ErrNotFound
 		}
-		var old []byte
-		err = tx.QueryRow(ctx, `SELECT about FROM credentials WHERE app_id = $1 AND vendor = $2`, appID, vendor).Scan(&old)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		var before Credential
+		var sealed, about []byte
+		err = tx.QueryRow(ctx, `SELECT sealed, about FROM credentials WHERE app_id = $1 AND vendor = $2`, appID, vendor).Scan(&sealed, &about)
+		switch {
+		case err == nil:
+			before = Credential{AppID: appID, Vendor: vendor}
+			before.Secret, _ = unseal(s.config.MasterKeys, sealed, appID, string(vendor))
+			if err := unmarshalIfAny(about, &before.About); err != nil {
+				return err
+			}
+		case !errors.Is(err, pgx.ErrNoRows):
 			return err
 		}
-		var about map[string]string
-		if err := unmarshalIfAny(old, &about); err != nil {
-			return err
-		}
-		c, err := renew(about)
+		c, err := renew(before)
 		if err != nil {
 			return err
 		}

@@ -75,8 +75,8 @@ func TestReplaceCredential(t *testing.T) {
 		t.Fatal(err)
 	}
 	replace := func(s *store.Store, app, name string) error {
-		return s.ReplaceCredential(t.Context(), app, call.APNs, func(about map[string]string) (store.Credential, error) {
-			about = maps.Clone(about)
+		return s.ReplaceCredential(t.Context(), app, call.APNs, func(before store.Credential) (store.Credential, error) {
+			about := maps.Clone(before.About)
 			if about == nil {
 				about = map[string]string{}
 			}
@@ -94,7 +94,10 @@ func TestReplaceCredential(t *testing.T) {
 		t.Errorf("%v, %v", c.About, err)
 	}
 	wantErr(t, "no app", replace(r.Store, "nobody", "one"), store.ErrNotFound)
-	wantErr(t, "a credential that is none", r.ReplaceCredential(t.Context(), "a", call.APNs, func(map[string]string) (store.Credential, error) {
+	wantErr(t, "a credential that is none", r.ReplaceCredential(t.Context(), "a", call.APNs, func(before store.Credential) (store.Credential, error) {
+		if len(before.Secret) == 0 || before.Vendor != call.APNs {
+			t.Errorf("it replaces %+v", before)
+		}
 		return store.Credential{}, call.ErrAnswered
 	}), call.ErrAnswered)
 }

@@ -8,8 +8,9 @@
 //	DialCall  ──┘    locks: callees, keys     └─► committed wakes ─► Config.OnWakes
 //
 //	ConfirmLeg, ReportLeg ─┐
-//	CancelCall, EndCall  ──┼─► step lane ─► one batch ─► calls, legs, reports, confirms, attempts, events, notices
-//	FinishAttempt, sweeps ─┘    locks: calls  ▲  └─► second wakes ─► Config.OnWakes
+//	CancelCall, EndCall  ──┼─► step lane ─► one batch ─► calls, legs, reports, confirms, attempts, receipts, events, notices
+//	FinishAttempt, sweeps ─┤
+//	TakeReceipts          ─┘    locks: calls  ▲  └─► second wakes ─► Config.OnWakes
 //	                                          └───── notices, with their tokens ─► Config.OnWakes
 //
 //	a commit here, a NOTIFY of another process, the clock ─► tail ─► Watch, Feed

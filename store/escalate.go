@@ -12,7 +12,7 @@ import (
 // lookAgain does what is due on a leg whose app has not confirmed. If a second
 // wake begins, this process owns it.
 func (s *Store) lookAgain(ctx context.Context, d due) error {
-	_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, deviceID: d.DeviceID, apply: func(u *underLock) (any, error) {
+	_, err := s.change(ctx, step{appID: d.AppID, callID: d.CallID, deviceID: d.DeviceID, receipts: true, apply: func(u *underLock) (any, error) {
 		u.lookAgain(s.process, d)
 		return nil, nil
 	}})
@@ -26,10 +26,10 @@ func (u *underLock) lookAgain(process uuid.UUID, d due) {
 	if l == nil || row.confirmDueAt.IsZero() || row.confirmDueAt.After(u.now) {
 		return // the app confirmed, or another process was faster
 	}
+	l.HeldBack = u.heldBack(l.ID)
 	device := u.devices[appKey{d.AppID, d.DeviceID}].Device
 	if row.wakeProcess == nil && u.call.WakeAgain(l.ID, u.tenant.policy, device, u.tenant.configured, u.now) != "" {
-		row.wakeProcess, row.wakeAttempt = &process, row.wakeAttempt+1
-		u.wakes = append(u.wakes, newWake(&u.call, l, device, u.tenant.policy, row.wakeAttempt, time.Now().Add(u.call.ExpiresAt.Sub(u.now))))
+		u.wake(process, l, row, device)
 	}
 	u.call.MarkNoWake(l.ID, u.now)
 	row.confirmDueAt = u.call.NextLook(l.ID, u.tenant.policy, u.now)

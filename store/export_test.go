@@ -65,3 +65,6 @@ func (s *Store) Trace(ctx context.Context, tracer pgx.QueryTracer) error {
 
 // Own makes this process think that it is sending these wakes.
 func (s *Store) Own(wakes []Wake) { s.own(wakes) }
+
+// SweepReceipts takes the receipts that wait and can be taken.
+func (s *Store) SweepReceipts(ctx context.Context) error { return s.sweepReceipts(ctx) }

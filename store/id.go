@@ -21,6 +21,20 @@ func newID(t time.Time) uuid.UUID {
 	return id
 }
 
+// newAttemptID makes the id of an attempt for a call. Its last 32 bits are the
+// time since the call's own id was made, in milliseconds: a vendor's receipt names
+// the attempt and nothing else, and attempts are kept by their calls.
+func newAttemptID(t time.Time, callID uuid.UUID) uuid.UUID {
+	id := newID(t)
+	binary.BigEndian.PutUint32(id[12:], uint32(timeOf(id).Sub(timeOf(callID)).Milliseconds()))
+	return id
+}
+
+// callTimeOf is the millisecond in which the id of an attempt's call was made.
+func callTimeOf(attempt uuid.UUID) time.Time {
+	return timeOf(attempt).Add(-time.Duration(binary.BigEndian.Uint32(attempt[12:])) * time.Millisecond)
+}
+
 // floorID is the smallest id of a time or later.
 func floorID(t time.Time) uuid.UUID {
 	var id uuid.UUID

@@ -221,5 +221,5 @@ func handOver(t testing.TB, r *rig, c call.Call, devices ...string) {
 
 func attempt(r *rig, w store.Wake) *store.Attempt {
 	now := r.Now()
-	return &store.Attempt{ID: r.NewAttemptID(), Number: w.Number, Channel: w.Channel, StartedAt: now, FinishedAt: now, Outcome: "accepted", Blame: "nobody", Status: 200}
+	return &store.Attempt{ID: r.NewAttemptID(w.CallID), Number: w.Number, Channel: w.Channel, StartedAt: now, FinishedAt: now, Outcome: "accepted", Blame: "nobody", Status: 200}
 }

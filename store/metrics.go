@@ -16,6 +16,7 @@ type metrics struct {
 	callsEnded  *prometheus.CounterVec
 	stage       *prometheus.HistogramVec
 	secondWakes *prometheus.CounterVec
+	receipts    *prometheus.CounterVec
 	deadlineLag prometheus.Histogram
 	tailLag     prometheus.Histogram
 	readLag     prometheus.Histogram
@@ -40,12 +41,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "relay_calls_ended_total", Help: "Calls that ended.",
 		}, []string{"end_reason"}),
 		stage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "relay_wake_stage_seconds", Help: "From the call's creation until a leg reached a stage: the vendor accepted, the app confirmed, it rings.",
+			Name: "relay_wake_stage_seconds", Help: "From the call's creation until a leg reached a stage: the vendor accepted, the push was delivered by the vendor's receipt, the app confirmed, it rings.",
 			Buckets: stageBuckets,
 		}, []string{"stage", "channel"}),
 		secondWakes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_second_wakes_total", Help: "Wakes that followed where an app did not confirm, by the channel of the first one and of the second.",
 		}, []string{"first", "second"}),
+		receipts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_receipts_total", Help: "What vendors told of pushes that they had accepted, by what follows from it, and whether it was signed, came again, or is about no attempt of the app.",
+		}, []string{"action", "standing"}),
 		deadlineLag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "relay_deadline_lag_seconds", Help: "How late a call was ended by its deadline.", Buckets: []float64{.01, .025, .05, .1, .15, .2, .25, .5, 1, 2, 5},
 		}),
@@ -57,7 +61,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		feedsOpen: prometheus.NewGauge(prometheus.GaugeOpts{Name: "relay_feeds_open", Help: "Feeds of devices that are open at this process."}),
 	}
-	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.secondWakes, m.deadlineLag, m.tailLag, m.readLag, m.feedsOpen)
+	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.secondWakes, m.receipts, m.deadlineLag, m.tailLag, m.readLag, m.feedsOpen)
 	return m
 }
 

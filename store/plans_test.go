@@ -280,11 +280,19 @@ func (u *user) finish(ctx context.Context, c call.Call, dead string) error {
 		if _, err := u.WakeWanted(ctx, w); err != nil {
 			return err
 		}
-		o := store.Outcome{Attempt: &store.Attempt{ID: u.NewAttemptID(), Number: w.Number, Channel: w.Channel, StartedAt: u.Now(), FinishedAt: u.Now(), Outcome: "accepted", Blame: "none"}, Next: store.WakeAccepted}
+		o := store.Outcome{Attempt: &store.Attempt{ID: u.NewAttemptID(w.CallID), Number: w.Number, Channel: w.Channel, StartedAt: u.Now(), FinishedAt: u.Now(), Outcome: "accepted", Blame: "none"}, Next: store.WakeAccepted}
 		if w.DeviceID == dead {
 			o.Attempt.Outcome, o.Next, o.Reason, o.TokenState = "refused", store.WakeGivenUp, call.ReasonTokenDead, call.TokenDead
 		}
+		told := store.Receipt{Attempt: o.Attempt.ID, Result: 51, Action: call.ReceiptNone, Signed: true}
+		if err := u.TakeReceipts(ctx, app, []store.Receipt{told}); err != nil { // it waits
+			return err
+		}
 		if _, err := u.FinishAttempt(ctx, w, o); err != nil {
+			return err
+		}
+		told.Result = 6
+		if err := u.TakeReceipts(ctx, app, []store.Receipt{told}); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,7 @@ func (s *Store) Run(ctx context.Context) error {
 		_, err := s.SweepDeadlines(ctx)
 		return err
 	})
+	every(s.config.Sweep, "receipts", s.sweepReceipts)
 	every(time.Hour, "forgotten calls", s.sweepForgotten)
 	every(time.Hour, "partitions", s.MakePartitions)
 	every(time.Hour, "retention", func(ctx context.Context) error { return s.sweepRetention(ctx, s.Now()) })

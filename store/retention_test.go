@@ -11,7 +11,7 @@ import (
 )
 
 // everything is each table of what an app's calls leave behind.
-var everything = []string{"calls", "legs", "plans", "attempts", "notices", "confirms", "reports", "events"}
+var everything = []string{"calls", "legs", "plans", "attempts", "notices", "confirms", "reports", "receipts", "events"}
 
 // rowsOf counts the rows of an app, by table.
 func rowsOf(t testing.TB, r *rig, app string) map[string]int {
@@ -49,6 +49,8 @@ func leave(t testing.TB, r *rig, of string, calls int) (last call.Call) {
 	}
 	r.exec(t, `INSERT INTO attempts (app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at, outcome, blame, purpose)
 		SELECT app_id, call_id, gen_random_uuid(), id, 1, 'push_kit_voip', gen_random_uuid(), now(), now(), 'accepted', 'none', 'ring' FROM legs WHERE app_id = $1`, of)
+	r.exec(t, `INSERT INTO receipts (app_id, call_id, attempt_id, result, leg_id, signed, action, told_at, received_at)
+		SELECT app_id, call_id, id, 0, leg_id, true, 'delivered', now(), now() FROM attempts WHERE app_id = $1`, of)
 	r.exec(t, `INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at, done_at)
 		SELECT app_id, call_id, id, 'missed_call', device_id, 'push_kit_alert', gen_random_uuid(), 1, now(), now() FROM legs WHERE app_id = $1`, of)
 	return last

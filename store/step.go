@@ -19,6 +19,7 @@ type step struct {
 	callID   uuid.UUID
 	deviceID string                        // the device whose registration the step needs; "" for none
 	notice   bool                          // the step is about a notice
+	receipts bool                          // the step looks at what vendors told
 	seqs     []int64                       // reports of that device, to recognize replays
 	apply    func(*underLock) (any, error) // returns an error as a verdict; what the step changed is saved all the same
 }
@@ -39,6 +40,7 @@ type underLock struct {
 
 	owedBefore             []call.Purpose // the notice that each leg's device was due before the steps
 	notices, noticesBefore []noticeRow    // where a step is about one
+	receipts               []receiptRow   // where a step looks at them: what it knows them by, and what follows from them
 }
 
 type reportKey struct {
@@ -215,6 +217,7 @@ func (s *Store) loadSteps(b *pgx.Batch, jobs []*job[step, any], load *stepLoad) 
 		})
 	}
 	s.loadNotices(b, jobs, load)
+	s.loadReceipts(b, jobs, load)
 	s.queueNow(b, &load.now)
 }
 

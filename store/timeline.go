@@ -24,6 +24,7 @@ type Entry struct {
 	Notice   *NoticeEntry
 	Confirm  *ConfirmEntry
 	Report   *ReportEntry
+	Receipt  *ReceiptEntry
 	Event    *call.Event
 	Leg      *call.Leg  // as it was after the event leg.updated
 	Call     *call.Call // as the event's step left it; with its legs for events of the whole call
@@ -35,6 +36,14 @@ type NoticeEntry struct {
 	Purpose call.Purpose
 	Channel call.Channel
 	Reason  call.Reason
+}
+
+// ReceiptEntry is what a vendor told of a push that it had accepted.
+type ReceiptEntry struct {
+	Receipt              // without its token
+	Purpose call.Purpose // of the attempt
+	Number  int          // of the attempt
+	Channel call.Channel // of the attempt
 }
 
 // ConfirmEntry is a confirm with its answer and, where the region was checked,
@@ -54,7 +63,7 @@ type ReportEntry struct {
 }
 
 // Timeline reads all that happened to a call, in order: each device's decision,
-// each attempt and its answer, each notice that was given up, each confirm, report and step.
+// each attempt and its answer, each receipt, each notice that was given up, each confirm, report and step.
 //
 // Errors: ErrNotFound, ErrUnavailable.
 func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.Call, []Entry, error) {
@@ -72,6 +81,9 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 		FROM attempts WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.attempts)
 	b.Queue(`SELECT leg_id, done_at, purpose, channel, reason
 		FROM notices WHERE app_id = $1 AND call_id = $2 AND reason IS NOT NULL ORDER BY done_at`, c.AppID, id).Query(t.notices)
+	b.Queue(`SELECT r.leg_id, r.received_at, r.attempt_id, r.result, r.signed, r.action, r.told_at, coalesce(r.request_id, ''), a.purpose, a.number, a.channel
+		FROM receipts r JOIN attempts a ON a.app_id = r.app_id AND a.call_id = r.call_id AND a.id = r.attempt_id AND a.call_id = $2
+		WHERE r.app_id = $1 AND r.call_id = $2 ORDER BY r.attempt_id, r.told_at`, c.AppID, id).Query(t.receipts)
 	b.Queue(`SELECT leg_id, at, source, coalesce(vendor_call_id, ''), verdict, coalesce(reason, ''), region
 		FROM confirms WHERE app_id = $1 AND call_id = $2 ORDER BY id`, c.AppID, id).Query(t.confirms)
 	b.Queue(`SELECT leg_id, seq, received_at, body, coalesce(refused, ''), region
@@ -174,6 +186,18 @@ func (t *timeline) notices(rows pgx.Rows) error {
 	_, err := pgx.ForEachRow(rows, []any{&leg, &at, &n.Purpose, &n.Channel, &n.Reason}, func() error {
 		notice := n
 		t.add(at, leg, Entry{Notice: &notice})
+		return nil
+	})
+	return err
+}
+
+func (t *timeline) receipts(rows pgx.Rows) error {
+	var leg uuid.UUID
+	var at time.Time
+	var r ReceiptEntry
+	_, err := pgx.ForEachRow(rows, []any{&leg, &at, &r.Attempt, &r.Result, &r.Signed, &r.Action, when{&r.ToldAt}, &r.RequestID, &r.Purpose, &r.Number, &r.Channel}, func() error {
+		receipt := r
+		t.add(at, leg, Entry{Receipt: &receipt})
 		return nil
 	})
 	return err

@@ -91,8 +91,8 @@ type Outcome struct {
 	DeadSince  time.Time       // of TokenDead: a token that was registered later lives on; zero means now
 }
 
-// NewAttemptID makes the id of an attempt about to be made.
-func (s *Store) NewAttemptID() uuid.UUID { return newID(s.Now()) }
+// NewAttemptID makes the id of an attempt about to be made for a call.
+func (s *Store) NewAttemptID(callID uuid.UUID) uuid.UUID { return newAttemptID(s.Now(), callID) }
 
 // FinishAttempt records the outcome of an attempt. more reports whether the
 // wake is still needed and still owned by this process; only then may another

@@ -25,7 +25,9 @@ type writes struct {
 	reports    []reportWrite
 	deadTokens []tokenWrite
 	regions    []regionWrite
-	wakes      []Wake // second wakes that begin with the commit
+	receipts   []receiptRow
+	arrived    []foundReceipt // those of them that were waiting
+	wakes      []Wake         // second wakes that begin with the commit
 	notices    []noticeWrite
 	observed   []func() // what the metrics count once it is committed
 
@@ -154,6 +156,8 @@ func (w *writes) queue(b *pgx.Batch) {
 	attemptTable.insert(b, w.attempts)
 	confirmTable.insert(b, w.confirms)
 	reportTable.insert(b, w.reports)
+	receiptTable.insert(b, w.receipts)
+	w.queueArrived(b)
 	w.queueTokens(b)
 	w.queueRegions(b)
 	w.queueNotices(b)

@@ -21,13 +21,16 @@ import (
 type appCredentialCommand struct {
 	database
 	masterKeys
-	App      string  `arg:"" help:"The app's id."`
-	Vendor   string  `arg:"" enum:"push_kit,apns" help:"push_kit or apns."`
-	File     string  `arg:"" type:"existingfile" help:"The credential as the vendor issued it: for push_kit the service account's JSON key file, for apns the token signing key, AuthKey_<key id>.p8."`
-	TeamID   string  `help:"Of apns: the developer account's team id; the one of the credential before, if there was one." placeholder:"ID"`
-	KeyID    string  `help:"Of apns: the key's id, where the file's name does not tell it." placeholder:"ID"`
-	BundleID *string `help:"Of apns: the bundle id of devices that registered none; \"\" for none." placeholder:"ID"`
-	ClientID *string `help:"Of push_kit: the app's client id in AppGallery Connect, without which no notification is taken back; \"\" for none." placeholder:"ID"`
+	App                string  `arg:"" help:"The app's id."`
+	Vendor             string  `arg:"" enum:"push_kit,apns" help:"push_kit or apns."`
+	File               string  `arg:"" type:"existingfile" help:"The credential as the vendor issued it: for push_kit the service account's JSON key file, for apns the token signing key, AuthKey_<key id>.p8."`
+	TeamID             string  `help:"Of apns: the developer account's team id; the one of the credential before, if there was one." placeholder:"ID"`
+	KeyID              string  `help:"Of apns: the key's id, where the file's name does not tell it." placeholder:"ID"`
+	BundleID           *string `help:"Of apns: the bundle id of devices that registered none; \"\" for none." placeholder:"ID"`
+	CallbackUser       *string `help:"Of push_kit: the user name that is set for the receipts in AppGallery Connect; \"\" takes user name and secret away." placeholder:"NAME"`
+	CallbackSecret     string  `env:"RELAY_CALLBACK_SECRET" help:"Of push_kit: the secret that is set beside it." placeholder:"SECRET"`
+	CallbackSecretFile string  `env:"RELAY_CALLBACK_SECRET_FILE" help:"A file that holds that secret." placeholder:"FILE"`
+	ClientID           *string `help:"Of push_kit: the app's client id in AppGallery Connect, without which no notification is taken back; \"\" for none." placeholder:"ID"`
 }
 
 // Run checks the credential's form and stores it sealed. What is not given is kept
@@ -36,6 +39,8 @@ func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
 	switch apple := call.Vendor(c.Vendor) == call.APNs; {
 	case apple && c.ClientID != nil:
 		return errors.New("--client-id belongs to push_kit")
+	case apple && c.CallbackUser != nil:
+		return errors.New("--callback-user belongs to push_kit")
 	case !apple && (c.TeamID != "" || c.KeyID != "" || c.BundleID != nil):
 		return errors.New("--team-id, --key-id and --bundle-id belong to apns")
 	}
@@ -48,7 +53,7 @@ func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	if call.Vendor(c.Vendor) == call.PushKit || c.TeamID != "" { // else the team may be known of the one before
-		if _, _, err := c.read(file, nil); err != nil {
+		if _, _, err := c.read(file, store.Credential{}); err != nil {
 			return err
 		}
 	}
@@ -59,9 +64,9 @@ func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
 	defer s.Close()
 	var what string
 	var before, after map[string]string
-	err = s.ReplaceCredential(ctx, c.App, call.Vendor(c.Vendor), func(about map[string]string) (credential store.Credential, err error) {
-		credential, what, err = c.read(file, about)
-		before, after = about, credential.About
+	err = s.ReplaceCredential(ctx, c.App, call.Vendor(c.Vendor), func(old store.Credential) (credential store.Credential, err error) {
+		credential, what, err = c.read(file, old)
+		before, after = old.About, credential.About
 		return credential, err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -74,9 +79,10 @@ func (c *appCredentialCommand) Run(ctx context.Context, io streams) error {
 	return err
 }
 
-// read checks a credential, and says in words what it is. about is what may be
-// shown of the one before it.
-func (c *appCredentialCommand) read(file []byte, about map[string]string) (credential store.Credential, what string, err error) {
+// read checks a credential, and says in words what it is. before is the one in
+// whose place it comes.
+func (c *appCredentialCommand) read(file []byte, before store.Credential) (credential store.Credential, what string, err error) {
+	about := before.About
 	if call.Vendor(c.Vendor) == call.APNs {
 		a := apns.Credential{TeamID: cmp.Or(c.TeamID, about["team_id"]), KeyID: cmp.Or(c.KeyID, keyIDOf(c.File)), P8: string(file)}
 		if a.TeamID == about["team_id"] {
@@ -88,7 +94,7 @@ func (c *appCredentialCommand) read(file []byte, about map[string]string) (crede
 		credential, err = apnsCredential(c.App, a)
 		what = fmt.Sprintf("APNs with team %s, key %s", a.TeamID, a.KeyID)
 	} else {
-		credential, err = c.readPushKit(file, about)
+		credential, err = c.readPushKit(file, before)
 		what = fmt.Sprintf("Push Kit with project %s, key %s", credential.About["project_id"], credential.About["key_id"])
 	}
 	if err != nil {
@@ -97,26 +103,54 @@ func (c *appCredentialCommand) read(file []byte, about map[string]string) (crede
 	return credential, what, err
 }
 
-// readPushKit reads a service account's key file, with the app's client id.
-func (c *appCredentialCommand) readPushKit(file []byte, about map[string]string) (store.Credential, error) {
+// readPushKit reads a service account's key file, with the app's client id and
+// what its receipts are signed with.
+func (c *appCredentialCommand) readPushKit(file []byte, before store.Credential) (store.Credential, error) {
 	credential, err := pushKitCredential(c.App, file)
 	if err != nil {
 		return credential, err
 	}
+	file = credential.Secret
+	same := credential.About["project_id"] == before.About["project_id"]
 	client := credential.About["client_id"]
 	switch {
 	case c.ClientID != nil:
 		client = *c.ClientID
-	case client == "" && credential.About["project_id"] == about["project_id"]:
-		client = about["client_id"]
+	case client == "" && same:
+		client = before.About["client_id"]
 	}
-	if client == credential.About["client_id"] || client == "" {
-		return credential, nil
+	if client != "" && client != credential.About["client_id"] {
+		if file, err = pushkit.AddClientID(file, client); err != nil {
+			return credential, err
+		}
 	}
-	if file, err = pushkit.AddClientID(file, client); err != nil {
+	callback, err := pushkit.CallbackOf(file)
+	switch {
+	case err != nil:
+		return credential, err
+	case c.CallbackUser != nil:
+		if callback, err = c.callback(); err != nil {
+			return credential, err
+		}
+	case !callback.Set() && same && before.Secret != nil:
+		callback, err = pushkit.CallbackOf(before.Secret)
+	}
+	if err == nil {
+		file, err = pushkit.AddCallback(file, callback)
+	}
+	if err != nil {
 		return credential, err
 	}
 	return pushKitCredential(c.App, file)
+}
+
+// callback is what the command line says that receipts are signed with.
+func (c *appCredentialCommand) callback() (pushkit.Callback, error) {
+	if *c.CallbackUser == "" {
+		return pushkit.Callback{}, nil
+	}
+	text, err := secret("RELAY_CALLBACK_SECRET", "--callback-secret", c.CallbackSecret, c.CallbackSecretFile)
+	return pushkit.Callback{User: *c.CallbackUser, Secret: text}, err
 }
 
 // renewed tells what may be shown of a credential that took the place of another,
@@ -163,6 +197,9 @@ func pushKitCredential(app string, file []byte) (store.Credential, error) {
 	about := map[string]string{"project_id": k.ProjectID, "key_id": k.KeyID}
 	if k.ClientID != "" {
 		about["client_id"] = k.ClientID
+	}
+	if k.Callback.Set() {
+		about["callback_user"] = k.Callback.User
 	}
 	return store.Credential{AppID: app, Vendor: call.PushKit, Secret: file, About: about}, nil
 }

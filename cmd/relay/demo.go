@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"sync"
 	"time"
 
@@ -26,6 +28,10 @@ const (
 	demoTeam    = "DEMOTEAM01"
 	demoBundle  = "com.example.demo"
 )
+
+// demoCallback is what the simulated Push Kit signs receipts with. It reaches
+// nobody but the simulator.
+var demoCallback = pushkit.Callback{User: "relay-demo", Secret: base64.StdEncoding.EncodeToString([]byte("the demo's callback secret"))}
 
 // sims are the simulated vendors of `relay dev`.
 type sims struct {
@@ -63,6 +69,18 @@ func (s *sims) apnsPools() apns.PoolsConfig {
 	return apns.PoolsConfig{ProductionURL: s.apnsURLs.Production, SandboxURL: s.apnsURLs.Sandbox, RootCAs: s.apns.Roots()}
 }
 
+// sendReceipts has the simulated Push Kit tell relay what became of the pushes
+// to the demo's devices. It does so on this machine only.
+func (s *sims) sendReceipts(addr net.Addr) error {
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return err
+	}
+	return s.pushKit.SetReceipts(pushkitsim.ReceiptConfig{
+		URL: "http://" + net.JoinHostPort("localhost", port) + "/v1/receipts/push-kit/" + demoApp, User: demoCallback.User, Secret: demoCallback.Secret,
+	})
+}
+
 // credentials are what the vendors issue to the demo app.
 func (s *sims) credentials() ([]store.Credential, error) {
 	file, err := s.pushKit.NewServiceAccount(demoProject)
@@ -70,6 +88,9 @@ func (s *sims) credentials() ([]store.Credential, error) {
 		return nil, err
 	}
 	if file, err = pushkit.AddClientID(file, pushkitsim.ClientID(demoProject)); err != nil {
+		return nil, err
+	}
+	if file, err = pushkit.AddCallback(file, demoCallback); err != nil {
 		return nil, err
 	}
 	huawei, err := pushKitCredential(demoApp, file)

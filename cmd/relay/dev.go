@@ -69,6 +69,9 @@ func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 		return err
 	}
 	err = secrets.install(ctx, service.store, sims)
+	if err == nil {
+		err = sims.sendReceipts(service.listener.Addr())
+	}
 	if err == nil && !c.NoDevices {
 		err = hangUp(ctx, service.store)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -298,6 +299,10 @@ func checkTimeline(t testing.TB, r readyLine, id string) {
 			Report struct {
 				Event string `json:"event"`
 			} `json:"report"`
+			Receipt struct {
+				Result int  `json:"result"`
+				Signed bool `json:"signed"`
+			} `json:"receipt"`
 		} `json:"data"`
 	}
 	got := must[timeline](t)(want[timeline](t.Context(), r.backend(), http.StatusOK, http.MethodGet, "/v1/calls/"+id+"/timeline", nil))
@@ -318,6 +323,8 @@ func checkTimeline(t testing.TB, r readyLine, id string) {
 			seen[what+" "+e.Confirm.Verdict] = true
 		case "report":
 			seen[what+" "+e.Report.Event] = true
+		case "receipt":
+			seen[fmt.Sprint(what, " ", e.Receipt.Result, " ", e.Receipt.Signed)] = true
 		}
 	}
 	for _, what := range []string{
@@ -326,6 +333,7 @@ func checkTimeline(t testing.TB, r readyLine, id string) {
 		"phone-shanghai attempt accepted", "tablet-shanghai attempt accepted", "phone-shanghai confirm ring", "tablet-shanghai confirm ring",
 		"phone-shanghai report ringing", "phone-shanghai report answered", "phone-shanghai report disconnected", "tablet-shanghai report ringing",
 		"iphone-shanghai attempt accepted", "iphone-shanghai report ringing", "iphone-berlin report ringing", "iphone-beijing attempt accepted",
+		"phone-shanghai receipt 0 true", "tablet-shanghai receipt 0 true",
 	} {
 		if !seen[what] {
 			t.Errorf("the timeline lacks %q; it has %v", what, seen)

@@ -78,7 +78,7 @@ func TestDoctor(t *testing.T) {
 	out := c.must(t, "doctor")
 	for _, text := range []string{
 		"schema                 up to date", "PostgreSQL", "clock and database", "shop, Push Kit", "push-type 10: the vendor takes the credential",
-		"clock and Push Kit", "clock and APNs production", "production, com.example.shop.voip (devices: 0): the vendor takes the credential", "checks passed",
+		"receipts are not signed", "clock and Push Kit", "clock and APNs production", "production, com.example.shop.voip (devices: 0): the vendor takes the credential", "checks passed",
 	} {
 		if !strings.Contains(out, text) {
 			t.Errorf("the doctor does not say %q:\n%s", text, out)

@@ -104,6 +104,12 @@ func (x *vendorExam) credential(ctx context.Context, app string, vendor call.Ven
 		return
 	}
 	x.found(fine, what, fmt.Sprintf("the key opens: project %s, key %s", c.About["project_id"], c.About["key_id"]), "")
+	if user := c.About["callback_user"]; user != "" {
+		x.found(fine, what, "receipts are signed for the user "+user, "")
+	} else {
+		x.found(worry, what, "receipts are not signed: they are shown, and nothing follows from them",
+			"Set a user name and a secret for the receipts in AppGallery Connect, and give both to `relay app credential "+app+" push_kit FILE --callback-user NAME` (docs/push-kit.md).")
+	}
 	if x.reach(ctx, "Push Kit", x.vendors.PushKitURL) {
 		x.judge(what, "push-type 10", client.Send(ctx, probe(call.PushKitVoIP, noPushKitToken, "", "")), pushkit.Explain)
 	}

@@ -143,6 +143,14 @@ func TestCredentialRenewed(t *testing.T) {
 	}
 	put(nil, "push_kit", keyFile, "--client-id", "104")
 	put([]string{"client_id: 104, as before", "key_id: " + fields["key_id"] + " → k2"}, "push_kit", as("key_id", "k2"))
+	put([]string{"callback_user: none → relay", "client_id: 104, as before"}, "push_kit", keyFile, "--callback-user", "relay", "--callback-secret-file", secretFile(t, "s3cr3t\n"))
+	put([]string{"callback_user: relay, as before"}, "push_kit", keyFile)
+	if out := s.must(t, "app", "credential", "shop", "push_kit", keyFile, "--callback-user", ""); !strings.Contains(out, "callback_user: relay → none") || strings.Contains(out, "s3cr3t") {
+		t.Errorf("the callback's secret taken away: %s", out)
+	}
+	if code, _, err := s.run(t, "app", "credential", "shop", "push_kit", keyFile, "--callback-user", "relay"); code != 1 || !strings.Contains(err, "RELAY_CALLBACK_SECRET is not set") {
+		t.Errorf("a callback without its secret: exit code %d, %q", code, err)
+	}
 	put([]string{"client_id: 104 → 105"}, "push_kit", keyFile, "--client-id", "105")
 	put([]string{"client_id: 105 → none", "project_id: " + fields["project_id"] + " → p2"}, "push_kit", as("project_id", "p2"))
 	put([]string{"client_id: none → 106"}, "push_kit", as("project_id", "p2", "client_id", "106"))

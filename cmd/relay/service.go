@@ -98,7 +98,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	s.server = &http.Server{
 		BaseContext: func(net.Listener) context.Context { return requests },
 		Handler: s.counted(api.New(api.Config{
-			Store: s.store, Tokens: tokens, Vendors: apiVendors{s.dispatcher}, TrustedProxies: c.trustedProxies, Draining: s.draining, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
+			Store: s.store, Tokens: tokens, Vendors: apiVendors{s.dispatcher}, Callbacks: apiCallbacks{s.store}, TrustedProxies: c.trustedProxies, Draining: s.draining, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
 		})),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),

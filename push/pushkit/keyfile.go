@@ -26,6 +26,8 @@ type KeyFile struct {
 	SubAccount string // the JWT's iss
 	ClientID   string // the app's, by which notifications are taken back; no file has it before [AddClientID]
 
+	Callback Callback // what receipts are signed with; no file has it before [AddCallback]
+
 	private *rsa.PrivateKey
 }
 
@@ -80,6 +82,11 @@ func readKeyFile(data []byte) (map[string]json.RawMessage, KeyFile, error) {
 	if strings.ContainsAny(k.ClientID, "/?#%") {
 		r.problem("client_id is not a client id of AppGallery Connect")
 	}
+	_, user := fields["callback_user"]
+	_, secret := fields["callback_secret"]
+	if user || secret {
+		k.Callback = Callback{User: r.text("callback_user"), Secret: r.text("callback_secret")}
+	}
 	k.private = r.privateKey("private_key")
 	if len(r.problems) > 0 {
 		return nil, KeyFile{}, &KeyFileError{r.problems}
@@ -99,6 +106,36 @@ func AddClientID(data []byte, id string) ([]byte, error) {
 	data, _ = json.Marshal(fields) // what was read can be written
 	_, err = ParseKeyFile(data)
 	return data, err
+}
+
+// AddCallback writes into a key file what receipts are signed with; one that is
+// not set takes it out. Its error is a [*KeyFileError].
+func AddCallback(data []byte, c Callback) ([]byte, error) {
+	fields, _, err := readKeyFile(data)
+	if err != nil {
+		return nil, err
+	}
+	delete(fields, "callback_user")
+	delete(fields, "callback_secret")
+	if c.Set() {
+		fields["callback_user"], _ = json.Marshal(c.User)
+		fields["callback_secret"], _ = json.Marshal(c.Secret)
+	}
+	return json.Marshal(fields)
+}
+
+// CallbackOf reads of a stored key file what receipts are signed with, and
+// nothing else: the private key takes a hundred times as long. It is not set
+// where the file has none.
+func CallbackOf(data []byte) (Callback, error) {
+	var fields struct {
+		User   string `json:"callback_user"`
+		Secret string `json:"callback_secret"`
+	}
+	if json.Unmarshal(data, &fields) != nil {
+		return Callback{}, &KeyFileError{[]string{"it is not JSON"}}
+	}
+	return Callback(fields), nil
 }
 
 // PublicKey is the half of the key that a server, or a simulator, checks JWTs with.

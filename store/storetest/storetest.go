@@ -224,6 +224,11 @@ var promises = []struct{ what, query string }{
 	{"a leg was woken again that no vendor had accepted, or after its app confirmed", `
 		SELECT id FROM legs WHERE (escalated_at IS NOT NULL OR rewoken_at IS NOT NULL)
 		AND (handed_over_at IS NULL OR least(escalated_at, rewoken_at) < handed_over_at OR greatest(escalated_at, rewoken_at) > confirmed_at)`},
+	{"a receipt is about no attempt of its call", `
+		SELECT r.attempt_id FROM receipts r LEFT JOIN attempts a ON a.app_id = r.app_id AND a.call_id = r.call_id AND a.id = r.attempt_id AND a.leg_id = r.leg_id
+		WHERE a.id IS NULL`},
+	{"something follows from a receipt that is not signed", `
+		SELECT attempt_id FROM receipts WHERE NOT signed AND action NOT IN ('none', 'delivered')`},
 	{"a user is told of a call that nobody missed", `
 		SELECT n.leg_id FROM notices n LEFT JOIN calls c ON c.app_id = n.app_id AND c.id = n.call_id
 		WHERE n.purpose = 'missed_call' AND (c.status IS DISTINCT FROM 'ended' OR c.answered_at IS NOT NULL

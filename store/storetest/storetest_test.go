@@ -58,6 +58,10 @@ func TestBroken(t *testing.T) {
 		{"woken again that no vendor had accepted", `UPDATE legs SET escalated_at = now() WHERE status = 'waking'`},
 		{"or after its app confirmed", `UPDATE legs SET handed_over_at = confirmed_at, rewoken_at = confirmed_at + interval '1 s' WHERE status = 'active'`},
 		{"a wake is owned that nobody wants", `UPDATE legs SET wake_process = gen_random_uuid() WHERE status = 'skipped'`},
+		{"a receipt is about no attempt", `INSERT INTO receipts (app_id, call_id, attempt_id, result, leg_id, signed, action, told_at, received_at)
+			SELECT app_id, call_id, gen_random_uuid(), 2, id, true, 'drop_token', now(), now() FROM legs WHERE call_id = (` + winner + `) AND device_id = 'd1'`},
+		{"follows from a receipt that is not signed", `INSERT INTO receipts (app_id, call_id, attempt_id, result, leg_id, signed, action, told_at, received_at)
+			SELECT app_id, call_id, gen_random_uuid(), 2, id, false, 'drop_token', now(), now() FROM legs WHERE call_id = (` + winner + `) AND device_id = 'd1'`},
 		// What is inserted stays: these come last.
 		{"a call that nobody missed", `INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at)
 			SELECT app_id, call_id, id, 'missed_call', device_id, 'push_kit_alert', gen_random_uuid(), 1, now() FROM legs WHERE call_id = (` + winner + `)`},
@@ -75,7 +79,7 @@ func TestBroken(t *testing.T) {
 		if broken := strings.Join(storetest.Broken(t.Context(), url), "\n"); !strings.Contains(broken, tc.what) {
 			t.Errorf("%s\nfound %q, want %q", tc.sql, broken, tc.what)
 		}
-		back := `BEGIN; TRUNCATE calls, legs, events, plans; INSERT INTO calls TABLE saved_calls; INSERT INTO legs TABLE saved_legs; INSERT INTO events TABLE saved_events;
+		back := `BEGIN; TRUNCATE calls, legs, events, plans, receipts; INSERT INTO calls TABLE saved_calls; INSERT INTO legs TABLE saved_legs; INSERT INTO events TABLE saved_events;
 			INSERT INTO plans TABLE saved_plans;
 			DROP TABLE saved_calls, saved_legs, saved_events, saved_plans; COMMIT`
 		if _, err := conn.Exec(t.Context(), back); err != nil {
