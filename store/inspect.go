@@ -17,6 +17,10 @@ type Server struct {
 	RoundTrip time.Duration // of the question; Now is half of it old
 	Processes int           // other relay processes alive
 	Pooling   Pooling       // what stands between this process and the database
+
+	// Writing is for how long the oldest transaction in the cluster runs that has
+	// written, as far as this user may see: it holds back the readers of the log.
+	Writing time.Duration
 }
 
 // Server asks the database about itself. Errors: ErrUnavailable.
@@ -27,8 +31,9 @@ func (s *Store) Server(ctx context.Context) (Server, error) {
 	}
 	asked := time.Now()
 	err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version'), clock_timestamp(),
-			(SELECT count(*) FROM processes WHERE id <> $1 AND beat_at >= clock_timestamp() - $2::interval)`, s.process, s.config.SilentAfter).
-		Scan(&v.Version, &v.Now, &v.Processes)
+			(SELECT count(*) FROM processes WHERE id <> $1 AND beat_at >= clock_timestamp() - $2::interval),
+			(SELECT coalesce(clock_timestamp() - min(xact_start), '0') FROM pg_stat_activity WHERE backend_xid IS NOT NULL)`, s.process, s.config.SilentAfter).
+		Scan(&v.Version, &v.Now, &v.Processes, &v.Writing)
 	v.RoundTrip = time.Since(asked)
 	return v, translate(err)
 }

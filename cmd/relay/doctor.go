@@ -94,8 +94,27 @@ func (c *doctorCommand) examine(ctx context.Context, e *examination) {
 		fmt.Sprintf("PostgreSQL %s, %.1f ms away; relay processes alive: %d", server.Version, float64(server.RoundTrip.Microseconds())/1000, server.Processes),
 		"A call takes two round trips. Run relay near its database.")
 	e.pooling(server.Pooling)
+	e.eventLog(s.CheckLog(ctx), server.Writing)
 	e.clock("clock and database", time.Since(server.Now)-server.RoundTrip/2)
 	c.examineApps(ctx, e, s, apnsConfig)
+}
+
+// writingWorry is for how long a transaction may run before it is a worry.
+const writingWorry = 10 * time.Second
+
+// eventLog tells whether readers of events hear all, and at once.
+func (e *examination) eventLog(err error, writing time.Duration) {
+	switch {
+	case errors.Is(err, store.ErrRestored):
+		e.found(trouble, "event log", "the database was restored into another server", "Stop relay, run `relay migrate --restored`, and start it again: readers of events would miss what comes now.")
+	case err != nil:
+		e.found(trouble, "event log", err.Error(), "")
+	case writing > writingWorry:
+		e.found(worry, "event log", fmt.Sprintf("a transaction in the cluster has been writing for %.0f s, and readers of events wait for its end", writing.Seconds()),
+			"Look for it in pg_stat_activity; give relay a cluster of its own.")
+	default:
+		e.found(fine, "event log", "nothing holds its readers back", "")
+	}
 }
 
 // pooling tells what stands between relay and its database.

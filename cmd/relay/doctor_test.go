@@ -58,6 +58,8 @@ func (c *clinic) with(env ...string) setting {
 	return setting{env: append(append([]string{}, c.env...), env...)} // the last one counts
 }
 
+func (c *clinic) database() string { return strings.TrimPrefix(c.env[0], "DATABASE_URL=") }
+
 // sick wants the doctor to find trouble, in these words.
 func sick(t *testing.T, s setting, says ...string) {
 	t.Helper()
@@ -89,6 +91,14 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("the doctor shows a secret:\n%s", out)
 		}
 	}
+	storetest.Exec(t, c.database(), "INSERT INTO events (app_id, id, xid, type, at, data) VALUES ('shop', gen_random_uuid(), '9000000000', 'device.registered', now(), '{}')")
+	sick(t, c.setting, "restored into another server", "relay migrate --restored")
+	c.must(t, "migrate", "--restored")
+	release := storetest.Hold(t, c.database(), "SELECT pg_current_xact_id()")
+	if out := c.must(t, "doctor"); !strings.Contains(out, "nothing holds its readers back") {
+		t.Errorf("beside a transaction of a moment:\n%s", out)
+	}
+	release()
 	sick(t, c.with("RELAY_MASTER_KEY="+newMasterKey()), "sealed with another master key", "behind a comma")
 	sick(t, c.with("RELAY_APNS_URL=https://127.0.0.1:1"), "connection refused", "firewall")
 	sick(t, c.with("RELAY_APNS_CA_FILE="), "certificate is not trusted")
