@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"store/storetest":         {"store", "migrations", "store/localpg"},
 	"push":                    {"call", "store"},
 	"push/keyfile":            {},
+	"push/webhook":            {"call", "store"},
 	"push/pushkit":            {"call", "push", "push/keyfile"},
 	"push/pushkit/pushkitsim": {"push/simcontrol"},
 	"push/apns":               {"call", "push", "push/keyfile"},
@@ -29,7 +30,7 @@ var mayImport = map[string][]string{
 	"api":                     {"call", "store"},
 	"cmd/release":             {},
 	"cmd/relay": {
-		"", "api", "call", "migrations", "push", "push/apns", "push/apns/apnssim", "push/devicesim", "push/keyfile", "push/pushkit", "push/pushkit/pushkitsim", "store", "store/localpg",
+		"", "api", "call", "migrations", "push", "push/apns", "push/apns/apnssim", "push/devicesim", "push/keyfile", "push/pushkit", "push/pushkit/pushkitsim", "push/webhook", "store", "store/localpg",
 	},
 }
 
@@ -49,14 +50,15 @@ var fenced = map[string][]string{
 	"github.com/santhosh-tekuri/jsonschema/v6": {},
 	"go.yaml.in/yaml/v3":                       {},
 	"pgregory.net/rapid":                       {},
+	"github.com/standard-webhooks":             {},
 	"github.com/getkin/kin-openapi":            {},
 	"testing":                                  {"store/storetest"},
 	"github.com/phuslu/iploc":                  {"call"},
 	"github.com/nyaruka/phonenumbers":          {"call"},
 	"database/sql":                             {"migrations"},
-	"net/http":                                 {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "push/simcontrol", "store/localpg"},
+	"net/http":                                 {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "push/simcontrol", "push/webhook", "store/localpg"},
 	"encoding/json":                            nil, // anybody's
-	"github.com/prometheus/client_golang":      {"api", "cmd/relay", "push", "store"},
+	"github.com/prometheus/client_golang":      {"api", "cmd/relay", "push", "push/webhook", "store"},
 }
 
 func TestImportsRunDownward(t *testing.T) {
