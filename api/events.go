@@ -14,7 +14,7 @@ import (
 	"github.com/pushwake/relay/store"
 )
 
-// loggedJSON is an event of the log. It has a call with legs, or a device.
+// loggedJSON is an event of the log. It has a call with legs, a device or a webhook.
 type loggedJSON struct {
 	ID      uuid.UUID       `json:"id"`
 	Type    call.EventType  `json:"type"`
@@ -24,11 +24,12 @@ type loggedJSON struct {
 	Call    *callJSON       `json:"call,omitzero"`
 	Legs    []legJSON       `json:"legs,omitzero"`
 	Device  json.RawMessage `json:"device,omitzero"`
+	Webhook json.RawMessage `json:"webhook,omitzero"`
 }
 
 // EventJSON is an event as backends are told it, on one line.
 func EventJSON(e store.LoggedEvent) ([]byte, error) {
-	out := loggedJSON{ID: e.ID, Type: e.Type, Time: moment(e.At), AppID: e.AppID, Device: e.Device}
+	out := loggedJSON{ID: e.ID, Type: e.Type, Time: moment(e.At), AppID: e.AppID, Device: e.Device, Webhook: e.Webhook}
 	if e.Call != nil {
 		c := renderCall(*e.Call)
 		out.CallSeq, out.Call, out.Legs = e.CallSeq, &c, c.Legs

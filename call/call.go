@@ -123,12 +123,14 @@ const (
 	EventLegUpdated       EventType = "leg.updated"
 	EventDeviceTokenDead  EventType = "device.token_dead"
 	EventDeviceRegistered EventType = "device.registered"
+	EventWebhookDisabled  EventType = "webhook.disabled"  // relay gave it up
+	EventWebhookRecovered EventType = "webhook.recovered" // it takes deliveries again
 )
 
 // EventTypes lists every event type.
 var EventTypes = []EventType{
 	EventCallCreated, EventCallRinging, EventCallAnswered, EventCallActive, EventCallEnded,
-	EventLegUpdated, EventDeviceTokenDead, EventDeviceRegistered,
+	EventLegUpdated, EventDeviceTokenDead, EventDeviceRegistered, EventWebhookDisabled, EventWebhookRecovered,
 }
 
 // Event is one step of a call, in the order of the call's own numbering.

@@ -22,6 +22,8 @@ var (
 	ErrForeignDevice  = errors.New("the device belongs to another user or was deleted")
 	ErrUnavailable    = errors.New("the database is away")
 	ErrBusy           = errors.New("too much is waiting to be written")
+	ErrTooManyHooks   = errors.New("the app has as many webhooks as it may have")
+	ErrHookDisabled   = errors.New("the webhook is disabled; enable it first")
 	ErrWrongMasterKey = errors.New("no master key opens this credential")
 )
 

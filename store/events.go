@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,11 +21,12 @@ type LoggedEvent struct {
 	ID       uuid.UUID
 	Type     call.EventType
 	At       time.Time
-	CallID   uuid.UUID // zero for events of devices
+	CallID   uuid.UUID // zero for events of devices and webhooks
 	CallSeq  int
 	LegID    uuid.UUID
-	Call     *call.Call      // as its step left it, with the legs that the step changed; nil for events of devices
+	Call     *call.Call      // as its step left it, with the legs that the step changed; nil for events of devices and webhooks
 	Device   json.RawMessage // of events of devices
+	Webhook  json.RawMessage // of events of webhooks
 	Position Cursor
 
 	record eventRecord
@@ -168,6 +170,9 @@ func (r *eventRow) event(epoch int) (e LoggedEvent, err error) {
 		e.LegID = *r.legID
 	}
 	switch {
+	case r.callID == nil && strings.HasPrefix(string(e.Type), "webhook."):
+		e.Webhook = r.data
+		return e, nil
 	case r.callID == nil:
 		e.Device = r.data
 		return e, nil

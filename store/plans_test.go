@@ -45,13 +45,16 @@ func TestPlansOutliveEmptyTables(t *testing.T) {
 	}
 	u := &user{t: t, wakes: map[uuid.UUID][]store.Wake{}}
 	// Few connections, so that each has made its plans before the tables grow.
-	u.Store = storetest.Open(t, store.Config{URL: url, MaxConns: 2, OnWakes: u.take})
+	u.Store = storetest.Open(t, store.Config{URL: url, MaxConns: 2, OnWakes: u.take, MasterKeys: [][]byte{make([]byte, store.MasterKeyBytes)}})
 	makeApp(t, u.Store, app)
 	key, _, err := u.CreateKey(t.Context(), app, store.BackendKey, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.key = key
+	if u.hook, _, err = u.CreateWebhook(t.Context(), store.Webhook{AppID: app, URL: "https://example.com/"}); err != nil {
+		t.Fatal(err)
+	}
 	started := time.Now()
 	run(t, u.Store)
 	u.live(0, 30)
@@ -77,6 +80,8 @@ type user struct {
 	*store.Store
 	t     testing.TB
 	key   string
+	hook  store.Webhook
+	hooks sync.Mutex // one delivers at a time
 	mu    sync.Mutex
 	wakes map[uuid.UUID][]store.Wake // by call
 }
@@ -267,10 +272,62 @@ func (u *user) day(ctx context.Context, n int) error {
 	if _, err := u.ConfirmLeg(ctx, store.Party{AppID: app, CallID: ringing.ID, DeviceID: first}, call.Confirmation{VendorCallID: "w", Source: call.SourcePush}); err != nil {
 		return err
 	}
+	if err := u.deliver(ctx); err != nil {
+		return err
+	}
 	if n%10 == 0 { // one of ten leaves again
 		return u.DeleteDevice(ctx, app, first, name)
 	}
 	return nil
+}
+
+// deliver has what happened taken by a webhook, but for some that have to wait.
+func (u *user) deliver(ctx context.Context) error {
+	u.hooks.Lock()
+	defer u.hooks.Unlock()
+	if _, err := u.ClaimWebhooks(ctx); err != nil {
+		return err
+	}
+	own, err := u.OwnWebhook(ctx, app, u.hook.ID)
+	if err != nil {
+		return err
+	}
+	page, err := u.Events(ctx, store.EventQuery{AppID: app, After: own.Cursor, Limit: 20})
+	if err != nil || len(page.Events) == 0 {
+		return err
+	}
+	taken, err := u.TakeEvents(ctx, &own, page)
+	if err != nil {
+		return err
+	}
+	if _, err := u.DeliveryEvents(ctx, app, taken); err != nil {
+		return err
+	}
+	if _, err := u.LiveAmong(ctx, app, []uuid.UUID{page.Events[0].CallID}); err != nil {
+		return err
+	}
+	for i := range taken {
+		d := &taken[i]
+		d.Status, d.Attempts, d.NextAt, d.DoneAt, d.Attempt = store.DeliveryDelivered, 1, time.Time{}, u.Now(), store.DeliveryAttempt{At: u.Now(), Duration: time.Millisecond, Status: 204}
+	}
+	if _, err := u.FinishDeliveries(ctx, app, u.hook.ID, taken, false); err != nil {
+		return err
+	}
+	for _, status := range []store.DeliveryStatus{"", store.DeliveryDelivered, store.DeliveryPending, store.DeliveryFailed} {
+		if _, _, err := u.Deliveries(ctx, store.DeliveryFilter{AppID: app, WebhookID: u.hook.ID, Status: status, Limit: 20}); err != nil {
+			return err
+		}
+	}
+	again, err := u.Redeliver(ctx, app, u.hook.ID, taken[0].EventID)
+	if err != nil {
+		return err
+	}
+	if _, err := u.PendingDeliveries(ctx, app, u.hook.ID); err != nil {
+		return err
+	}
+	again.Status, again.NextAt, again.DoneAt = store.DeliveryFailed, time.Time{}, u.Now()
+	_, err = u.FinishDeliveries(ctx, app, u.hook.ID, []store.Delivery{again}, false)
+	return err
 }
 
 // finish has a call's wakes accepted, but for one on a device whose token is

@@ -233,6 +233,11 @@ var promises = []struct{ what, query string }{
 		SELECT n.leg_id FROM notices n LEFT JOIN calls c ON c.app_id = n.app_id AND c.id = n.call_id
 		WHERE n.purpose = 'missed_call' AND (c.status IS DISTINCT FROM 'ended' OR c.answered_at IS NOT NULL
 			OR EXISTS (SELECT FROM legs l WHERE l.app_id = n.app_id AND l.call_id = n.call_id AND l.status = 'rejected'))`},
+	{"a disabled webhook has an owner, or a delivery that waits", `
+		SELECT w.id FROM webhooks w WHERE w.status = 'disabled'
+		AND (w.process IS NOT NULL OR EXISTS (SELECT FROM webhook_deliveries d WHERE d.app_id = w.app_id AND d.webhook_id = w.id AND d.status = 'pending'))`},
+	{"a delivery both waits and is done, or neither", `
+		SELECT event_id FROM webhook_deliveries WHERE (status = 'pending') <> (done_at IS NULL) OR (status = 'pending') <> (next_at IS NOT NULL)`},
 }
 
 // Broken looks for broken promises in a database and describes each.

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 func TestBroken(t *testing.T) {
 	t.Parallel()
 	url := storetest.Database(t)
-	s := storetest.Open(t, store.Config{URL: url, MaxConns: 4})
+	s := storetest.Open(t, store.Config{URL: url, MaxConns: 4, MasterKeys: [][]byte{make([]byte, store.MasterKeyBytes)}})
 	fill(t, s)
 	if broken := storetest.Broken(t.Context(), url); len(broken) != 0 {
 		t.Fatalf("before anything is broken: %v", broken)
@@ -62,6 +62,10 @@ func TestBroken(t *testing.T) {
 			SELECT app_id, call_id, gen_random_uuid(), 2, id, true, 'drop_token', now(), now() FROM legs WHERE call_id = (` + winner + `) AND device_id = 'd1'`},
 		{"follows from a receipt that is not signed", `INSERT INTO receipts (app_id, call_id, attempt_id, result, leg_id, signed, action, told_at, received_at)
 			SELECT app_id, call_id, gen_random_uuid(), 2, id, false, 'drop_token', now(), now() FROM legs WHERE call_id = (` + winner + `) AND device_id = 'd1'`},
+		{"a disabled webhook has an owner", `UPDATE webhooks SET status = 'disabled', process = gen_random_uuid()`},
+		{"or a delivery that waits", `UPDATE webhooks SET status = 'disabled'`},
+		{"both waits and is done", `UPDATE webhook_deliveries SET done_at = now()`},
+		{"or neither", `UPDATE webhook_deliveries SET status = 'failed'`},
 		// What is inserted stays: these come last.
 		{"a call that nobody missed", `INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at)
 			SELECT app_id, call_id, id, 'missed_call', device_id, 'push_kit_alert', gen_random_uuid(), 1, now() FROM legs WHERE call_id = (` + winner + `)`},
@@ -69,7 +73,8 @@ func TestBroken(t *testing.T) {
 		{"a call that nobody missed", `UPDATE notices SET call_id = (` + ended + `); UPDATE legs SET status = 'rejected' WHERE call_id = (` + ended + `) AND device_id = 'd2'`},
 	} {
 		found[tc.what] = true
-		tx := `BEGIN; CREATE TABLE saved_calls AS TABLE calls; CREATE TABLE saved_legs AS TABLE legs; CREATE TABLE saved_events AS TABLE events; CREATE TABLE saved_plans AS TABLE plans; COMMIT`
+		tx := `BEGIN; CREATE TABLE saved_calls AS TABLE calls; CREATE TABLE saved_legs AS TABLE legs; CREATE TABLE saved_events AS TABLE events; CREATE TABLE saved_plans AS TABLE plans;
+			CREATE TABLE saved_webhooks AS TABLE webhooks; CREATE TABLE saved_deliveries AS TABLE webhook_deliveries; COMMIT`
 		if _, err := conn.Exec(t.Context(), tx); err != nil {
 			t.Fatal(err)
 		}
@@ -79,9 +84,9 @@ func TestBroken(t *testing.T) {
 		if broken := strings.Join(storetest.Broken(t.Context(), url), "\n"); !strings.Contains(broken, tc.what) {
 			t.Errorf("%s\nfound %q, want %q", tc.sql, broken, tc.what)
 		}
-		back := `BEGIN; TRUNCATE calls, legs, events, plans, receipts; INSERT INTO calls TABLE saved_calls; INSERT INTO legs TABLE saved_legs; INSERT INTO events TABLE saved_events;
-			INSERT INTO plans TABLE saved_plans;
-			DROP TABLE saved_calls, saved_legs, saved_events, saved_plans; COMMIT`
+		back := `BEGIN; TRUNCATE calls, legs, events, plans, receipts, webhooks, webhook_deliveries; INSERT INTO calls TABLE saved_calls; INSERT INTO legs TABLE saved_legs; INSERT INTO events TABLE saved_events;
+			INSERT INTO plans TABLE saved_plans; INSERT INTO webhooks TABLE saved_webhooks; INSERT INTO webhook_deliveries TABLE saved_deliveries;
+			DROP TABLE saved_calls, saved_legs, saved_events, saved_plans, saved_webhooks, saved_deliveries; COMMIT`
 		if _, err := conn.Exec(t.Context(), back); err != nil {
 			t.Fatal(err)
 		}
@@ -132,6 +137,13 @@ func fill(t *testing.T, s *store.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	hook, _, err := s.CreateWebhook(t.Context(), store.Webhook{AppID: app, URL: "https://example.com/"})
+	if err == nil {
+		_, err = s.TestWebhook(t.Context(), app, hook.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	if _, err := s.DialCall(t.Context(), store.Dial{AppID: app, UserID: "u2", DeviceID: "d1", ClientID: "c", Callee: call.Party{UserID: "u3"}, Media: call.Voice}); err != nil {
 		t.Fatal(err)
