@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pushwake/relay/store"
 )
 
 // The headers of a delivery, as Standard Webhooks names them.
@@ -20,9 +22,9 @@ const (
 )
 
 // SecretPrefix begins a secret's text.
-const SecretPrefix = "whsec_"
+const SecretPrefix = store.WebhookSecretPrefix
 
-// secretSizes are how many bytes Standard Webhooks allows a secret.
+// How many bytes Standard Webhooks allows a secret.
 const minSecret, maxSecret = 24, 64
 
 // Tolerance is how far the time of a delivery may lie from the receiver's clock.
