@@ -154,19 +154,25 @@ func texts[T ~string](set []T) []string {
 
 // sets are the closed sets of the code, by the name of their schema.
 func sets() map[string][]string {
-	ofDevices := func(e call.EventType) bool { return strings.HasPrefix(string(e), "device.") }
-	ofCalls := slices.DeleteFunc(slices.Clone(call.EventTypes), ofDevices)
-	ofThem := slices.DeleteFunc(slices.Clone(call.EventTypes), func(e call.EventType) bool { return !ofDevices(e) })
+	of := map[string][]string{} // event types by what they are of
+	for _, e := range call.EventTypes {
+		what, _, _ := strings.Cut(string(e), ".")
+		if what == "leg" {
+			what = "call"
+		}
+		of[what] = append(of[what], string(e))
+	}
 	return map[string][]string{
 		"CallStatus": texts(call.Statuses), "EndReason": texts(call.EndReasons), "Direction": texts(call.Directions), "Media": texts(call.AllMedia),
 		"LegStatus": texts(call.LegStatuses), "Reason": texts(call.Reasons), "Channel": texts(call.Channels), "Presentation": texts(call.Presentations),
 		"Platform": texts(call.Platforms), "DeviceType": texts(call.DeviceTypes), "Environment": api.Environments, "TokenName": texts(call.TokenNames), "Purpose": texts(call.Purposes),
 		"TokenState": texts([]call.TokenState{call.TokenAlive, call.TokenDead, call.TokenSuspended}), "ReportEvent": texts(call.ReportEvents),
 		"ReportRefusal": store.Refusals(), "ErrorReason": texts(call.ErrorReasons), "FailureCause": texts(call.FailureCauses),
-		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": texts(ofCalls), "DeviceEventType": texts(ofThem), "EventsEnd": api.EventsEnds,
+		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": of["call"], "DeviceEventType": of["device"], "WebhookEventType": of["webhook"], "EventsEnd": api.EventsEnds,
 		"Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
 		"Day":       texts(call.Days), "ReceiptAction": texts(call.ReceiptActions),
+		"WebhookStatus": texts(store.WebhookStatuses), "DisabledReason": texts(store.DisabledReasons), "DeliveryStatus": texts(store.DeliveryStatuses),
 		"Outcome": texts(push.Outcomes), "Blame": texts(call.Blames),
 		"ProblemCode": texts(api.Codes),
 	}

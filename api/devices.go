@@ -171,7 +171,7 @@ func (s *server) createDeviceToken(w http.ResponseWriter, r *http.Request, p Bac
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
 	path := cmp.Or(r.URL.RawPath, r.URL.Path) // as the router saw it
-	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut} {
+	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
 		if !s.has(m, path) || slices.Contains(allowed, m) {
 			continue
 		}

@@ -309,6 +309,7 @@ var beyondSchema = []string{
 	"http or https address", "country code", "must be a time as in RFC 3339", "time zone of the IANA", // what a text means
 	"does not exist on", "belongs to answered only", "belongs to not_reported only", "with these media", // between fields
 	"must differ from `from`", "is required with windows", "must have a window", // and of a wish not to be disturbed
+	"must be an https address", "must be a public address", "must be a name, or an address", "must be an address such as https", "as many webhooks", "disabled; enable it first", // webhooks
 	"one that this service gave", "bytes of text", "the query cannot be read", // the query
 	"is not UTF-8", "cannot be unpacked", // bytes that a lenient reader passes over
 	"key was used with another body",

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ import (
 	"github.com/pushwake/relay/push/apns/apnssim"
 	"github.com/pushwake/relay/push/pushkit"
 	"github.com/pushwake/relay/push/pushkit/pushkitsim"
+	"github.com/pushwake/relay/push/webhook"
 	"github.com/pushwake/relay/store"
 	"github.com/pushwake/relay/store/storetest"
 )
@@ -176,9 +178,20 @@ func newRig(t testing.TB, configure ...func(*store.Config)) *rig {
 		}
 	})
 	r.log = &journal{}
+	guard := webhook.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	deliverer := webhook.New(webhook.Config{Store: r.store, Render: api.EventJSON, Guard: guard, Look: 100 * time.Millisecond, Drain: time.Second})
+	delivering, stopDelivering := context.WithCancel(context.Background())
+	delivered := make(chan error, 1)
+	go func() { delivered <- deliverer.Run(delivering) }()
+	t.Cleanup(func() {
+		stopDelivering()
+		if err := <-delivered; err != nil {
+			t.Errorf("the deliverer: %v", err)
+		}
+	})
 	server := httptest.NewUnstartedServer(api.New(api.Config{
 		Store: r.store, Tokens: r.tokens, Spec: relay.OpenAPI, StallAfter: stallAfter, Logger: slog.New(slog.NewJSONHandler(r.log, nil)),
-		Vendors: vendors{dispatcher}, Callbacks: callbacks{r.store}, Heartbeat: 100 * time.Millisecond, Draining: r.drain,
+		Vendors: vendors{dispatcher}, Callbacks: callbacks{r.store}, CheckWebhookURL: guard.CheckURL, Heartbeat: 100 * time.Millisecond, Draining: r.drain,
 	}))
 	// An answer waits for its client, and not in the kernel.
 	server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {

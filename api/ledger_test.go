@@ -31,7 +31,7 @@ var (
 	idForm     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	momentForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`)
 	jwtForm    = regexp.MustCompile(`^(eyJ[A-Za-z0-9_-]+)\.[^.]+\.[^.]+$`)
-	measures   = []string{"age_seconds", "cursor", "duration_ms", "expires_in_ms", "extraData", "next_cursor", "request_id", "ttl", "url"}
+	measures   = []string{"age_seconds", "cursor", "duration_ms", "expires_in_ms", "extraData", "next_cursor", "request_id", "secret", "ttl", "url"}
 )
 
 const momentLayout = "2006-01-02T15:04:05.000Z"

@@ -131,6 +131,8 @@ var problemKinds = []problemKind{
 	{errCharset, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},
 	{errCoding, http.StatusUnsupportedMediaType, CodeUnsupportedMedia, "Unsupported media type"},
 	{call.ErrMedia, http.StatusUnprocessableEntity, CodeInvalid, "Invalid request"},
+	{store.ErrTooManyHooks, http.StatusUnprocessableEntity, CodeInvalid, "Invalid request"},
+	{store.ErrHookDisabled, http.StatusUnprocessableEntity, CodeInvalid, "Invalid request"},
 	{store.ErrKeyReused, http.StatusUnprocessableEntity, CodeKeyReused, "Idempotency key reused"},
 	{ErrStopping, http.StatusServiceUnavailable, CodeUnavailable, "Unavailable"},
 	{store.ErrBusy, http.StatusServiceUnavailable, CodeUnavailable, "Unavailable"},

@@ -233,10 +233,13 @@ func pathText(r *http.Request, name string) (string, error) {
 	return raw, nil
 }
 
-// pathID is the id of a call in the path, in the one form that answers have:
-// uuid.Parse would take braces and a URN as well.
-func pathID(r *http.Request) (uuid.UUID, error) {
-	text := chi.URLParam(r, "call_id")
+// pathID is the id of a call in the path.
+func pathID(r *http.Request) (uuid.UUID, error) { return pathUUID(r, "call_id") }
+
+// pathUUID is an id in the path, in the one form that answers have: uuid.Parse
+// would take braces and a URN as well.
+func pathUUID(r *http.Request, name string) (uuid.UUID, error) {
+	text := chi.URLParam(r, name)
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != len(uuid.Nil.String()) {
 		return uuid.Nil, store.ErrNotFound

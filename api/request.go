@@ -91,6 +91,9 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 	if id := chi.URLParam(r, "call_id"); id != "" {
 		attrs = append(attrs, slog.String("call_id", id))
 	}
+	if id := chi.URLParam(r, "webhook_id"); id != "" {
+		attrs = append(attrs, slog.String("webhook_id", id))
+	}
 	if about.calls > 0 {
 		attrs = append(attrs, slog.Int("calls", about.calls))
 	}
@@ -112,7 +115,7 @@ func (s *server) note(about *request, r *http.Request, status int, took time.Dur
 // methodLabel keeps the set of label values closed.
 func methodLabel(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 		return m
 	}
 	return "other"

@@ -38,6 +38,7 @@ func (r *rig) scenario() {
 	r.dials()
 	r.follows()
 	r.hears()
+	r.hooks()
 	r.looksBack()
 	r.explains()
 	r.disturbsNobody()

@@ -22,6 +22,10 @@ type Config struct {
 	Vendors   Vendors   // explains their answers
 	Callbacks Callbacks // judges what Push Kit calls back with
 
+	// CheckWebhookURL says why a URL cannot be an endpoint's; its error completes
+	// the sentence "the URL …". It must not use the network.
+	CheckWebhookURL func(url string) error
+
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For header
 	// is believed. Without any, the client's address is that of the connection.
 	TrustedProxies []netip.Prefix
@@ -101,6 +105,16 @@ func (s *server) routes(r *chi.Mux) {
 	r.Get("/v1/users/{user_id}/dnd", s.backend(s.getDND))
 	r.Delete("/v1/users/{user_id}/dnd", s.backend(s.deleteDND))
 	r.Post("/v1/device-tokens", s.backend(s.createDeviceToken))
+	r.Get("/v1/webhooks", s.backend(s.listWebhooks))
+	r.Post("/v1/webhooks", s.backend(s.createWebhook))
+	r.Get("/v1/webhooks/{webhook_id}", s.backend(s.getWebhook))
+	r.Patch("/v1/webhooks/{webhook_id}", s.backend(s.changeWebhook))
+	r.Delete("/v1/webhooks/{webhook_id}", s.backend(s.deleteWebhook))
+	r.Post("/v1/webhooks/{webhook_id}/rotate-secret", s.backend(s.rotateWebhookSecret))
+	r.Post("/v1/webhooks/{webhook_id}/test", s.backend(s.testWebhook))
+	r.Post("/v1/webhooks/{webhook_id}/replay", s.backend(s.replayWebhook))
+	r.Get("/v1/webhooks/{webhook_id}/deliveries", s.backend(s.listDeliveries))
+	r.Post("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", s.backend(s.redeliver))
 	r.Get("/v1/events", s.backend(s.listEvents, feedTypes...))
 
 	// Apps on devices: a device JWT

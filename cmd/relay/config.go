@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/pushwake/relay/push/apns"
 	"github.com/pushwake/relay/push/keyfile"
+	"github.com/pushwake/relay/push/webhook"
 	"github.com/pushwake/relay/store"
 )
 
@@ -144,4 +147,46 @@ func (v vendors) apns() (apns.PoolsConfig, error) {
 // logLevel is a level as a flag.
 type logLevel struct {
 	Level slog.Level `name:"log-level" env:"RELAY_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+}
+
+// networks reads a list of networks; what names it for an error.
+func networks(what string, texts []string) (all []netip.Prefix, err error) {
+	for _, text := range texts {
+		p, parseErr := netip.ParsePrefix(text)
+		if parseErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %q is not a network such as 10.0.0.0/8", what, text))
+		}
+		all = append(all, p)
+	}
+	return all, err
+}
+
+// webhookFlags say where events may be delivered, and how often it is tried.
+type webhookFlags struct {
+	WebhookAllow   []string        `env:"RELAY_WEBHOOK_ALLOW" help:"Networks that webhooks may lead to although they are private, and without TLS, e.g. 10.7.0.0/16." placeholder:"CIDR"`
+	WebhookRetries []time.Duration `env:"RELAY_WEBHOOK_RETRIES" default:"30s,5m,30m,2h,5h,10h,24h" help:"Pauses between the tries of a webhook's delivery, once its call is over or the first quick tries have failed; after the last one it is given up."`
+}
+
+// webhooks is what a process needs to deliver to them.
+type webhooks struct {
+	allow   []netip.Prefix
+	retries []time.Duration // nil means the default
+}
+
+func (f webhookFlags) parse() (webhooks, error) {
+	allow, err := networks("networks for webhooks", f.WebhookAllow)
+	for _, pause := range f.WebhookRetries {
+		if pause <= 0 {
+			err = errors.Join(err, fmt.Errorf("RELAY_WEBHOOK_RETRIES: %v is no pause", pause))
+		}
+	}
+	return webhooks{allow, f.WebhookRetries}, err
+}
+
+func (w webhooks) schedule() webhook.Schedule {
+	s := webhook.DefaultSchedule
+	if w.retries != nil {
+		s.Late = w.retries
+	}
+	return s
 }

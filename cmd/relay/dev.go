@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -63,7 +64,8 @@ func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 	}
 	defer sims.close()
 	service, err := newService(ctx, serviceConfig{
-		databaseURL: databaseURL, masterKeys: [][]byte{secrets.MasterKey}, addr: c.Addr, pushKitURL: sims.pushKitURL, apns: sims.apnsPools(), logger: logger,
+		databaseURL: databaseURL, masterKeys: [][]byte{secrets.MasterKey}, addr: c.Addr, pushKitURL: sims.pushKitURL, apns: sims.apnsPools(),
+		webhooks: webhooks{allow: loopback}, logger: logger,
 	})
 	if err != nil {
 		return err
@@ -114,6 +116,9 @@ func (c *devCommand) Run(ctx context.Context, io streams) (err error) {
 	}
 	return err
 }
+
+// loopback is where the backend of somebody who tries relay out listens.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // devDatabase makes the database on a first run and brings its schema up to date.
 func devDatabase(ctx context.Context, pg *localpg.Server) (string, error) {

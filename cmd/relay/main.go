@@ -5,6 +5,7 @@
 //	relay migrate   bring the database's schema up to date
 //	relay app       apps and their vendor credentials
 //	relay key       API keys
+//	relay webhook   where an app's events are delivered
 //	relay doctor    check credentials, clocks, the database and the way to the vendors
 //	relay sim       a vendor's simulator alone
 //	relay version   what this is
@@ -29,6 +30,7 @@ type cli struct {
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
 	App     appCommand     `cmd:"" help:"Make apps and give them vendor credentials."`
 	Key     keyCommand     `cmd:"" help:"Make, list and revoke API keys."`
+	Webhook webhookCommand `cmd:"" help:"Have an app's events delivered to a URL, look at the deliveries, and receive them on this machine."`
 	Doctor  doctorCommand  `cmd:"" help:"Check credentials, clocks, the database and the way to the vendors, and say what to mend."`
 	Sim     simCommand     `cmd:"" help:"Run a vendor's simulator alone."`
 	Version versionCommand `cmd:"" help:"Tell what this is."`

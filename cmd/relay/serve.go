@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 
 	"github.com/pushwake/relay/migrations"
 	"github.com/pushwake/relay/store"
@@ -16,6 +15,7 @@ type serveCommand struct {
 	masterKeys
 	logLevel
 	vendors
+	webhookFlags
 	Addr           string   `env:"RELAY_ADDR" default:":8080" help:"Address to listen on."`
 	Migrate        bool     `env:"RELAY_MIGRATE" help:"Bring the schema up to date first, instead of refusing to start on an old one."`
 	MaxConns       int      `env:"RELAY_MAX_CONNS" default:"16" help:"Connections to the database at most."`
@@ -26,16 +26,10 @@ type serveCommand struct {
 // Run serves until it is told to stop.
 func (c *serveCommand) Run(ctx context.Context, io streams) error {
 	url, keys, err := both(c.database, c.masterKeys)
-	var proxies []netip.Prefix
-	for _, text := range c.TrustedProxies {
-		p, parseErr := netip.ParsePrefix(text)
-		if parseErr != nil {
-			err = errors.Join(err, fmt.Errorf("trusted proxies: %q is not a network such as 10.0.0.0/8", text))
-		}
-		proxies = append(proxies, p)
-	}
+	proxies, proxiesErr := networks("trusted proxies", c.TrustedProxies)
+	hooks, hooksErr := c.webhookFlags.parse()
 	apnsPools, apnsErr := c.vendors.apns()
-	err = errors.Join(err, apnsErr)
+	err = errors.Join(err, proxiesErr, hooksErr, apnsErr)
 	if c.MaxConns < 2 {
 		err = errors.Join(err, errors.New("RELAY_MAX_CONNS must be at least 2"))
 	}
@@ -53,7 +47,8 @@ func (c *serveCommand) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	s, err := newService(ctx, serviceConfig{
-		databaseURL: url, maxConns: c.MaxConns, noListen: c.NoListen, masterKeys: keys, addr: c.Addr, pushKitURL: c.PushKitURL, apns: apnsPools, trustedProxies: proxies, logger: logger,
+		databaseURL: url, maxConns: c.MaxConns, noListen: c.NoListen, masterKeys: keys, addr: c.Addr, pushKitURL: c.PushKitURL, apns: apnsPools, trustedProxies: proxies, webhooks: hooks,
+		logger: logger,
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 	"github.com/pushwake/relay/push"
 	"github.com/pushwake/relay/push/apns"
 	"github.com/pushwake/relay/push/pushkit"
+	"github.com/pushwake/relay/push/webhook"
 	"github.com/pushwake/relay/store"
 )
 
@@ -42,6 +43,7 @@ type serviceConfig struct {
 	pushKitURL     string
 	apns           apns.PoolsConfig
 	trustedProxies []netip.Prefix
+	webhooks       webhooks
 	logger         *slog.Logger
 }
 
@@ -50,6 +52,7 @@ type service struct {
 	config     serviceConfig
 	store      *store.Store
 	dispatcher *push.Dispatcher
+	deliverer  *webhook.Deliverer
 	apns       *apns.Pools
 	tokens     *api.Tokens
 	listener   net.Listener
@@ -89,6 +92,11 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	s.dispatcher = push.New(push.Config{
 		Store: s.store, Senders: s.openSender, WakeToken: tokens.Wake, Drain: drainWakes, Logger: c.logger, Registerer: registry,
 	})
+	guard := webhook.Guard{Allow: c.webhooks.allow}
+	s.deliverer = webhook.New(webhook.Config{
+		Store: s.store, Render: api.EventJSON, Guard: guard, Schedule: c.webhooks.schedule(), Drain: drainWakes, UserAgent: "relay/" + currentVersion(),
+		Logger: c.logger, Registerer: registry,
+	})
 	if s.listener, err = listenConfig.Listen(ctx, "tcp", c.addr); err != nil {
 		s.store.Close()
 		return nil, fmt.Errorf("%w (choose another address with --addr)", err)
@@ -98,7 +106,7 @@ func newService(ctx context.Context, c serviceConfig) (*service, error) {
 	s.server = &http.Server{
 		BaseContext: func(net.Listener) context.Context { return requests },
 		Handler: s.counted(api.New(api.Config{
-			Store: s.store, Tokens: tokens, Vendors: apiVendors{s.dispatcher}, Callbacks: apiCallbacks{s.store}, TrustedProxies: c.trustedProxies, Draining: s.draining, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
+			Store: s.store, Tokens: tokens, Vendors: apiVendors{s.dispatcher}, Callbacks: apiCallbacks{s.store}, CheckWebhookURL: guard.CheckURL, TrustedProxies: c.trustedProxies, Draining: s.draining, Spec: relay.OpenAPI, Logger: c.logger, Registry: registry,
 		})),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
@@ -117,6 +125,10 @@ func (s *service) run(ctx context.Context) error {
 	defer stop()
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.store.Run(background) })
+	delivering, stopDelivering := context.WithCancel(background)
+	defer stopDelivering()
+	delivered := make(chan error, 1)
+	go func() { delivered <- s.deliverer.Run(delivering) }()
 	g.Go(func() error {
 		if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -126,6 +138,7 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(func() error {
 		<-failed.Done()
 		close(s.draining) // feeds end at once, and their clients reconnect to another process
+		stopDelivering()
 		deadline, cancel := context.WithTimeout(background, drain-drainWakes-time.Second)
 		defer cancel()
 		err := s.server.Shutdown(deadline)
@@ -137,6 +150,7 @@ func (s *service) run(ctx context.Context) error {
 		}
 		s.dispatcher.Close()
 		s.apns.Close()
+		err = errors.Join(err, <-delivered)
 		stop() // the heartbeat goes on until here, so that no other process takes over what is under way
 		return err
 	})
