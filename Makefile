@@ -17,9 +17,9 @@ FUZZ = \
 	./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDecodeReceipts ./api:FuzzDefuse ./api:FuzzSaidBy
 
-.PHONY: test lint race fuzz bench bench-invite bench-register bench-bytes bench-stop bench-apns bench-export postgres pgbouncer openapi node build release release-check
+.PHONY: test lint race fuzz bench bench-invite bench-register bench-bytes bench-stop bench-apns bench-export postgres pgbouncer openapi node python build release release-check
 
-test: lint openapi postgres pgbouncer race fuzz
+test: lint openapi postgres pgbouncer node python race fuzz
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
@@ -113,7 +113,15 @@ postgres:
 		echo "Postgres is missing. Debian, Ubuntu: sudo apt-get install postgresql; macOS: brew install postgresql"; exit 1; \
 	fi
 
-# Only the tools in tools/openapi run on Node.
+# The tools in tools/openapi run on Node, and two of the example backends on Node and Python.
+python:
+	@command -v python3 >/dev/null 2>&1 || \
+	if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3; \
+	else \
+		echo "Python is missing. Debian, Ubuntu: sudo apt-get install python3; macOS: brew install python"; exit 1; \
+	fi
+
 node:
 	@{ command -v node && command -v npm; } >/dev/null 2>&1 || \
 	if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \

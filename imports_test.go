@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"push/devicesim":          {},
 	"api":                     {"call", "store"},
 	"cmd/release":             {},
+	"examples/backend":        {},
 	"cmd/relay": {
 		"", "api", "call", "migrations", "push", "push/apns", "push/apns/apnssim", "push/devicesim", "push/keyfile", "push/pushkit", "push/pushkit/pushkitsim", "push/webhook", "store", "store/localpg",
 	},
@@ -56,7 +57,7 @@ var fenced = map[string][]string{
 	"github.com/phuslu/iploc":                  {"call"},
 	"github.com/nyaruka/phonenumbers":          {"call"},
 	"database/sql":                             {"migrations"},
-	"net/http":                                 {"api", "cmd/relay", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "push/simcontrol", "push/webhook", "store/localpg"},
+	"net/http":                                 {"api", "cmd/relay", "examples/backend", "push/apns", "push/apns/apnssim", "push/devicesim", "push/pushkit", "push/pushkit/pushkitsim", "push/simcontrol", "push/webhook", "store/localpg"},
 	"encoding/json":                            nil, // anybody's
 	"github.com/prometheus/client_golang":      {"api", "cmd/relay", "push", "push/webhook", "store"},
 }
