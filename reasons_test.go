@@ -35,7 +35,7 @@ func TestReasonsPage(t *testing.T) {
 		"leg reasons": legReasons(), "end reasons": endReasons(), "not reported": refusals(),
 		"Push Kit codes": pushKitCodes(), "Push Kit reasons": pushKitReasons(t), "Push Kit statuses": pushKitStatuses(),
 		"Push Kit receipts": pushKitReceipts(),
-		"APNs reasons": apnsReasons(), "APNs statuses": apnsStatuses(),
+		"APNs reasons":      apnsReasons(), "APNs statuses": apnsStatuses(),
 	}
 	for name, rows := range tables {
 		begin, end := "<!-- table: "+name+" -->\n", "<!-- end: "+name+" -->"

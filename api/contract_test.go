@@ -171,7 +171,7 @@ func sets() map[string][]string {
 		"ConfirmSource": texts(call.Sources), "FeedEnd": api.FeedEnds, "Verdict": texts(call.Verdicts), "EntryType": texts(api.EntryTypes), "EventType": of["call"], "DeviceEventType": of["device"], "WebhookEventType": of["webhook"], "EventsEnd": api.EventsEnds,
 		"Area": texts([]call.Area{call.AreaMainland, call.AreaOther, call.AreaUnknown}), "EvidenceSource": texts(call.EvidenceSources),
 		"SignalUse": texts([]call.SignalUse{call.UseDecided, call.UseOverruled, call.UseConflict, call.UseStale, call.UseNotCounted}),
-		"Day":       texts(call.Days), "ReceiptAction": texts(call.ReceiptActions),
+		"Day":       texts(call.Days), "ReceiptAction": texts(call.ReceiptActions), "Vendor": texts(call.Vendors), "TokenEvidenceSource": texts(store.TokenEvidenceSources),
 		"WebhookStatus": texts(store.WebhookStatuses), "DisabledReason": texts(store.DisabledReasons), "DeliveryStatus": texts(store.DeliveryStatuses),
 		"Outcome": texts(push.Outcomes), "Blame": texts(call.Blames),
 		"ProblemCode": texts(api.Codes),

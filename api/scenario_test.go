@@ -248,6 +248,10 @@ func (r *rig) hearsFromHuawei() {
 		"requestId": "176120040012300000000701", "deliveryStatus": {"result": 51, "timestamp": 1761200401120}}]}`
 	r.show("locked").ask("", "POST", receiptsPath, locked, callbackHeader, signature(time.Now())).want(200).has("success", "message")
 	r.show("locked").ask(r.backend, "GET", "/v1/calls/"+id+"/timeline", nil).want(200)
+	removed := status(r.attempts(id)[0], missedToken, 2)
+	removed["deliveryStatus"].(object)["timestamp"] = time.Now().UnixMilli()
+	r.ask("", "POST", receiptsPath, statuses(removed), callbackHeader, signature(time.Now())).want(200)
+	r.ask(r.backend, "GET", "/v1/devices/phone-10", nil).want(200).has("token_dead", "reason")
 	r.ask(r.backend, "POST", "/v1/calls/"+id+"/cancel", nil).want(200)
 }
 

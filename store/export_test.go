@@ -68,3 +68,6 @@ func (s *Store) Own(wakes []Wake) { s.own(wakes) }
 
 // SweepReceipts takes the receipts that wait and can be taken.
 func (s *Store) SweepReceipts(ctx context.Context) error { return s.sweepReceipts(ctx) }
+
+// SweepTokens judges the tokens that are condemned.
+func (s *Store) SweepTokens(ctx context.Context) error { return s.sweepTokens(ctx) }

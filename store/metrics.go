@@ -17,10 +17,13 @@ type metrics struct {
 	stage       *prometheus.HistogramVec
 	secondWakes *prometheus.CounterVec
 	receipts    *prometheus.CounterVec
+	tokenAlarms *prometheus.CounterVec
 	deadlineLag prometheus.Histogram
 	tailLag     prometheus.Histogram
 	readLag     prometheus.Histogram
 	feedsOpen   prometheus.Gauge
+
+	tokensSpared *prometheus.CounterVec
 }
 
 // stageBuckets range from a push over an open connection to the longest ring.
@@ -50,6 +53,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		receipts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_receipts_total", Help: "What vendors told of pushes that they had accepted, by what follows from it, and whether it was signed, came again, or is about no attempt of the app.",
 		}, []string{"action", "standing"}),
+		tokenAlarms: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_token_alarms_total", Help: "Times that more than half of an app's tokens of a kind were to die within a minute, so that none was marked.",
+		}, []string{"token"}),
+		tokensSpared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_tokens_spared_total", Help: "Tokens that such an alarm has kept alive.",
+		}, []string{"token"}),
 		deadlineLag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "relay_deadline_lag_seconds", Help: "How late a call was ended by its deadline.", Buckets: []float64{.01, .025, .05, .1, .15, .2, .25, .5, 1, 2, 5},
 		}),
@@ -61,7 +70,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		feedsOpen: prometheus.NewGauge(prometheus.GaugeOpts{Name: "relay_feeds_open", Help: "Feeds of devices that are open at this process."}),
 	}
-	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.secondWakes, m.receipts, m.deadlineLag, m.tailLag, m.readLag, m.feedsOpen)
+	r.MustRegister(m.batchSize, m.legsSkipped, m.callsBegun, m.callsEnded, m.stage, m.secondWakes, m.receipts, m.tokenAlarms, m.tokensSpared, m.deadlineLag, m.tailLag, m.readLag, m.feedsOpen)
 	return m
 }
 

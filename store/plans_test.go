@@ -348,6 +348,11 @@ func (u *user) finish(ctx context.Context, c call.Call, dead string) error {
 		if _, err := u.FinishAttempt(ctx, w, o); err != nil {
 			return err
 		}
+		if w.DeviceID == dead { // with so many devices it dies in a minute; until then it is set aside
+			if _, err := u.FinishAttempt(ctx, w, store.Outcome{Next: store.WakeGivenUp, Reason: call.ReasonTokenSuspended, TokenState: call.TokenSuspended}); err != nil {
+				return err
+			}
+		}
 		told.Result = 6
 		if err := u.TakeReceipts(ctx, app, []store.Receipt{told}); err != nil {
 			return err

@@ -47,6 +47,7 @@ func (s *Store) Run(ctx context.Context) error {
 		return err
 	})
 	every(s.config.Sweep, "receipts", s.sweepReceipts)
+	every(time.Second, "condemned tokens", s.sweepTokens)
 	every(time.Hour, "forgotten calls", s.sweepForgotten)
 	every(time.Hour, "partitions", s.MakePartitions)
 	every(time.Hour, "retention", func(ctx context.Context) error { return s.sweepRetention(ctx, s.Now()) })
@@ -100,6 +101,10 @@ func (s *Store) Alive() bool {
 func (s *Store) clean(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
 		SELECT ctid FROM idempotency_keys WHERE created_at < now() - $1::interval LIMIT 10000))`, idempotencyAge)
+	if err != nil {
+		return translate(err)
+	}
+	_, err = s.pool.Exec(ctx, `DELETE FROM token_alarms WHERE last_at < now() - interval '30 days'`)
 	if err != nil {
 		return translate(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -209,7 +210,9 @@ func (u *underLock) condemn(f foundReceipt, state call.TokenState) {
 	if !f.ToldAt.IsZero() && f.ToldAt.Before(since) {
 		since = f.ToldAt
 	}
-	u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{f.appID, f.deviceID, f.channel.Token(), f.Token, state, since, u.now})
+	u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{
+		f.appID, f.deviceID, f.channel.Token(), f.Token, state, since, u.now, evidence(evidenceReceipt, f.channel.Vendor(), strconv.FormatInt(f.Result, 10), f.Attempt, f.ToldAt),
+	})
 }
 
 // wakeOnceMore begins a second wake of a leg whose first one did not start the

@@ -105,24 +105,6 @@ var reportTable = describe("reports", "r", "call_id", "",
 	asJSON("region", func(r *reportWrite) *[]byte { return &r.region }),
 )
 
-// queueTokens marks refused tokens and adds an event for each dead one. A token
-// is left alone if the device has registered another one meanwhile, or the same
-// one again after the vendor's time of its death.
-func (w *writes) queueTokens(b *pgx.Batch) {
-	for _, t := range w.deadTokens {
-		b.Queue(`WITH marked AS (
-				UPDATE device_tokens SET state = $5
-				WHERE app_id = $1 AND device_id = $2 AND name = $3 AND token = $4 AND state <> $5 AND state <> 'dead'
-				  AND ($8::timestamptz IS NULL OR registered_at < $8)
-				RETURNING app_id, device_id, name)
-			INSERT INTO events (app_id, id, type, at, data)
-			SELECT m.app_id, $6, 'device.token_dead', $7,
-				json_build_object('device_id', m.device_id, 'user_id', d.user_id, 'token', m.name)
-			FROM marked m JOIN devices d USING (app_id, device_id)
-			WHERE $5 = 'dead'`, t.appID, t.deviceID, t.name, t.token, t.state, newID(t.at), t.at, orNull(t.since))
-	}
-}
-
 // queueRegions stores the evidence of regions that requests of devices brought.
 func (w *writes) queueRegions(b *pgx.Batch) {
 	// Sorted, so that transactions lock the rows in one order.

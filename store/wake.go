@@ -152,13 +152,6 @@ func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
 // second one because its app has not confirmed.
 func waits(l *call.Leg) bool { return l.Status == call.LegWaking || l.Status == call.LegHandedOver }
 
-// markToken marks a token that was refused for good.
-func (u *underLock) markToken(w Wake, o Outcome) {
-	if o.TokenState != "" {
-		u.writes.deadTokens = append(u.writes.deadTokens, tokenWrite{w.AppID, w.DeviceID, w.Channel.Token(), w.Token, o.TokenState, o.DeadSince, u.now})
-	}
-}
-
 // WakeWanted reports whether this process should still send a wake or notice:
 // it is still needed, and no other process has taken it over.
 func (s *Store) WakeWanted(ctx context.Context, w Wake) (wanted bool, err error) {

@@ -94,15 +94,6 @@ type attemptWrite struct {
 	process uuid.UUID
 }
 
-type tokenWrite struct {
-	appID, deviceID string
-	name            call.TokenName
-	token           string
-	state           call.TokenState
-	since           time.Time // the vendor's time of its death; zero where it gave none
-	at              time.Time
-}
-
 type regionWrite struct {
 	appID, deviceID string
 	evidence        call.Evidence

@@ -97,6 +97,28 @@ func (c *doctorCommand) examine(ctx context.Context, e *examination) {
 	e.eventLog(s.CheckLog(ctx), server.Writing)
 	e.clock("clock and database", time.Since(server.Now)-server.RoundTrip/2)
 	c.examineApps(ctx, e, s, apnsConfig)
+	c.examineTokens(ctx, e, s, server.Now)
+}
+
+// examineTokens tells of the alarms of the last day: so many tokens of an app
+// were to die at once that something else must be wrong.
+func (c *doctorCommand) examineTokens(ctx context.Context, e *examination, s *store.Store, now time.Time) {
+	alarms, err := s.TokenAlarms(ctx, now.Add(-24*time.Hour))
+	if err != nil {
+		e.found(trouble, "tokens", err.Error(), "")
+		return
+	}
+	for _, a := range alarms {
+		if c.App != "" && a.AppID != c.App {
+			continue
+		}
+		g := worry
+		if now.Sub(a.LastAt) < time.Hour {
+			g = trouble
+		}
+		e.found(g, a.AppID+", tokens", fmt.Sprintf("at %s, %d of %d tokens %s were to die within a minute; none was marked", a.RaisedAt.Format(time.DateTime), a.Spared, a.Alive, a.Name),
+			"The vendor refused them all: check the credential's project or team, and that the key belongs to the app. The attempts in the log tell its code.")
+	}
 }
 
 // writingWorry is for how long a transaction may run before it is a worry.

@@ -99,6 +99,13 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("beside a transaction of a moment:\n%s", out)
 	}
 	release()
+	storetest.Exec(t, c.database(), `INSERT INTO token_alarms SELECT 'shop', 'push_kit', now(), now() - interval '2 hours', 25, 40`)
+	if out := c.must(t, "doctor"); !strings.Contains(out, "warn  shop, tokens") || !strings.Contains(out, "25 of 40 tokens push_kit were to die within a minute; none was marked") {
+		t.Errorf("the doctor does not tell of the alarm:\n%s", out)
+	}
+	storetest.Exec(t, c.database(), `UPDATE token_alarms SET last_at = now()`)
+	sick(t, c.setting, "FAIL  shop, tokens")
+	storetest.Exec(t, c.database(), `DELETE FROM token_alarms`)
 	sick(t, c.with("RELAY_MASTER_KEY="+newMasterKey()), "sealed with another master key", "behind a comma")
 	sick(t, c.with("RELAY_APNS_URL=https://127.0.0.1:1"), "connection refused", "firewall")
 	sick(t, c.with("RELAY_APNS_CA_FILE="), "certificate is not trusted")
