@@ -204,7 +204,7 @@ func TestGone(t *testing.T) {
 		t.Error("a disabled endpoint can be tested")
 	}
 	before := len(e.requests())
-	p.unreachable("u2")
+	p.settled(p.unreachable("u2"))
 	enabled := store.WebhookEnabled
 	if _, err := p.ChangeWebhook(t.Context(), app, w.ID, store.WebhookChange{Status: &enabled, URL: &other.URL}); err != nil {
 		t.Fatal(err)
@@ -307,7 +307,7 @@ func TestAskedFor(t *testing.T) {
 	p := newRig(t).process()
 	e := newEndpoint(t, nil)
 	began := p.Now()
-	p.unreachable("u0") // before the webhook
+	p.settled(p.unreachable("u0"))
 	w, secret := p.hook(e)
 	p.unreachable("u1")
 	got := e.awaits(2)

@@ -226,6 +226,24 @@ func (p *process) unreachable(user string) call.Call {
 	return c
 }
 
+// settled waits until the end of the log is behind a call's events: a new webhook
+// gets none of them.
+func (p *process) settled(c call.Call) {
+	p.t.Helper()
+	eventually(p.t, func() string { return "the end of the log" }, func() bool {
+		end, err := p.EndOfLog(p.t.Context())
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		page, err := p.Events(p.t.Context(), store.EventQuery{AppID: app, CallID: c.ID, Limit: 100})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		n := len(page.Events)
+		return n == c.Seq && page.Events[n-1].Position.XID <= end.XID
+	})
+}
+
 func (p *process) look(w store.Webhook) store.Webhook {
 	p.t.Helper()
 	now, err := p.Webhook(p.t.Context(), w.AppID, w.ID)
