@@ -32,6 +32,7 @@ type ear struct {
 func (s *stage) listen(over <-chan struct{}) (wait func()) {
 	var all sync.WaitGroup
 	for i, app := range s.tenants {
+		s.ears = append(s.ears, s.receive(app))
 		for j, e := range []*ear{{name: "pages"}, {name: "stream"}} {
 			e.stage, e.app, e.rand, e.node, e.over = s, app, s.rand(8, i, j), j, over
 			s.ears = append(s.ears, e)
@@ -122,6 +123,39 @@ func (e *ear) followStream() {
 	e.drain()
 }
 
+// receive makes an endpoint of an app, which fails a third of its requests.
+func (s *stage) receive(app *playTenant) *ear {
+	s.t.Helper()
+	e := &ear{stage: s, name: "webhook", app: app}
+	r := newReceiver(s.t)
+	r.slow, r.hear = false, func(event json.RawMessage) {
+		if err := e.hear(event); err != nil {
+			s.complain("an event: %v", err)
+		}
+	}
+	hook := must[struct{ Secret string }](s.t)(want[struct{ Secret string }](s.t.Context(), caller{s.urls[0], app.key}, http.StatusCreated, http.MethodPost, "/v1/webhooks",
+		map[string]any{"url": "http://" + r.addr + "/hooks"}))
+	r.trust(hook.Secret)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unreliable = true
+	return e
+}
+
+// delivered waits until the endpoints have got what the readers have.
+func (s *stage) delivered() {
+	s.t.Helper()
+	within(s.t, patience, "the webhooks", func() bool {
+		for _, readers := range s.told() {
+			calls := slices.DeleteFunc(readers["pages"], func(h heardDoc) bool { return h.Call == nil })
+			if len(slices.DeleteFunc(readers["webhook"], func(h heardDoc) bool { return h.Call == nil })) < len(calls) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // told is what the ears were told, by their app and how they listened.
 func (s *stage) told() map[string]map[string][]heardDoc {
 	told := map[string]map[string][]heardDoc{}
@@ -129,7 +163,9 @@ func (s *stage) told() map[string]map[string][]heardDoc {
 		if told[e.app.id] == nil {
 			told[e.app.id] = map[string][]heardDoc{}
 		}
+		e.mu.Lock()
 		told[e.app.id][e.name] = slices.Clone(e.heard)
+		e.mu.Unlock()
 	}
 	return told
 }

@@ -94,6 +94,7 @@ func newStage(t *testing.T, seed uint64) *stage {
 	s := &stage{t: t, seed: seed, vendors: map[string]string{"push_kit": pushKitURL, "apns": urls.Control}, setting: setting{env: []string{
 		"DATABASE_URL=" + storetest.Database(t), "RELAY_MASTER_KEY=" + newMasterKey(), "RELAY_PUSH_KIT_URL=" + pushKitURL, "RELAY_APNS_URL=" + urls.Production,
 		"RELAY_APNS_SANDBOX_URL=" + urls.Sandbox, "RELAY_APNS_CA_FILE=" + secretFile(t, string(apple.RootPEM())),
+		"RELAY_WEBHOOK_ALLOW=127.0.0.0/8", "RELAY_WEBHOOK_RETRIES=" + strings.Repeat("500ms,", 20) + "1s",
 	}}}
 	for _, a := range []*playTenant{{id: "all", tenantFact: tenantFact{Reject: "all"}}, {id: "one", tenantFact: tenantFact{Reject: "one", KeepVoIP: 20 * time.Second}}} {
 		s.setting.must(t, "app", "put", a.id, "--reject", a.Reject, "--apns-voip-expiration-seconds", fmt.Sprint(int(a.KeepVoIP.Seconds())))

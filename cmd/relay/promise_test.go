@@ -65,6 +65,7 @@ func act(t *testing.T, calls int, meanwhile func(context.Context, *stage)) *reco
 	s.settle()
 	close(over)
 	heardAll()
+	s.delivered()
 	deaf()
 	feeds.Wait()
 	unplug()
