@@ -70,7 +70,7 @@ func (e *ear) page(wait int) (n int) {
 		Data   []json.RawMessage
 		Cursor string
 	}
-	uri := fmt.Sprintf("/v1/events?wait=%d&limit=%d", wait, 1+e.rand.IntN(50))
+	uri := fmt.Sprintf("/v1/events?wait=%d&limit=%d", wait, 20+e.rand.IntN(180))
 	if e.after != "" {
 		uri += "&after=" + e.after
 	}
@@ -106,7 +106,7 @@ func (e *ear) followPages() {
 // middle of whatever it is sending.
 func (e *ear) followStream() {
 	for e.stage.ctx.Err() == nil && !e.is(e.over) {
-		ctx, cut := context.WithTimeout(e.stage.ctx, time.Duration(100+e.rand.IntN(500))*time.Millisecond)
+		ctx, cut := context.WithTimeout(e.stage.ctx, time.Duration(200+e.rand.IntN(500))*time.Millisecond)
 		err := caller{e.stage.urls[e.node], e.app.key}.stream(ctx, "/v1/events", e.after, func() {}, func(s serverEvent) error {
 			if s.name == "closed" {
 				return errStreamEnded
