@@ -62,7 +62,7 @@ bench-register: postgres
 
 # Bytes that a call takes on disk and writes to the WAL, by the number of devices.
 bench-bytes: postgres
-	$(GO) test -run '^$$' -bench Bytes -benchtime 1x -timeout 20m ./store
+	$(GO) test -run '^$$' -bench Bytes -v -benchtime 1x -timeout 20m ./store
 
 # From one phone's answer until the other phone's open feed says stop, and from its commit until the backend's stream of events says so, at 200 calls a second; fails over 50 and 30 ms on one process, or 150 and 100 ms across two (p99).
 bench-stop: postgres

@@ -235,7 +235,7 @@ func TestFeedMissed(t *testing.T) {
 	feed := r.follow(r.jwt("u2", "d1"), "")
 	id := r.ask(r.backend, "POST", "/v1/calls", invite("u2")).want(201).text("id")
 	r.ask(r.jwt("u2", "d1"), "POST", "/v1/device/calls/"+id+"/reports", report(1, "ringing")).want(200)
-	storetest.Exec(t, r.db, `UPDATE calls SET deadline_at = now()`)
+	storetest.Exec(t, r.db, `WITH calls AS (UPDATE calls SET deadline_at = now()) UPDATE legs SET deadline_at = now() WHERE deadline_at IS NOT NULL`)
 	feed.next(id, "stop", "missed")
 }
 

@@ -164,7 +164,7 @@ func (r *rig) doesNotRing() {
 		`{"seq": 1, "event": "not_reported", "at": "%s", "vendor_call_id": "vc-11", "error_reason": "invalid_call", "error_code": 1007200001, "failure_cause": "other"}`, now())).want(200)
 	pass := func(seconds int) {
 		storetest.Exec(r.t, r.db, fmt.Sprintf(`WITH by AS (SELECT interval '%d s' AS by), leg AS (
-				UPDATE legs SET handed_over_at = handed_over_at - by, confirm_due_at = confirm_due_at - by, escalated_at = escalated_at - by, no_wake_at = no_wake_at - by
+				UPDATE legs SET handed_over_at = handed_over_at - by, confirm_due_at = confirm_due_at - by, escalated_at = escalated_at - by, no_wake_at = no_wake_at - by, deadline_at = deadline_at - by
 				FROM by WHERE confirm_due_at IS NOT NULL RETURNING call_id)
 			UPDATE calls SET created_at = created_at - by, expires_at = expires_at - by, deadline_at = deadline_at - by FROM by, leg WHERE id = call_id`, seconds))
 	}

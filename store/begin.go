@@ -129,16 +129,17 @@ func (s *Store) createdCall(ctx context.Context, appID string, id uuid.UUID) (ca
 		return c, err
 	}
 	var data []byte
+	first := call.Event{Type: call.EventCallCreated, Seq: 1}
 	// The event's id is of the same moment as the call's: one partition holds it.
-	err = s.pool.QueryRow(ctx, `SELECT data FROM events WHERE app_id = $1 AND call_id = $2 AND call_seq = 1 AND id BETWEEN $3 AND $4`,
-		appID, id, floorID(timeOf(id)), ceilingID(timeOf(id))).Scan(&data)
+	err = s.pool.QueryRow(ctx, `SELECT data, at FROM events WHERE app_id = $1 AND call_id = $2 AND call_seq = 1 AND id BETWEEN $3 AND $4`,
+		appID, id, floorID(timeOf(id)), ceilingID(timeOf(id))).Scan(&data, &first.Time)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return call.Call{}, ErrNotFound
 	}
 	if err != nil {
 		return call.Call{}, translate(err)
 	}
-	r, err := readEvent(data, uuid.Nil)
+	r, err := readEvent(data, first)
 	if err != nil {
 		return call.Call{}, err
 	}

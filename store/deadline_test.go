@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,7 +150,9 @@ func TestEveryDeadline(t *testing.T) {
 	}
 	age := func(by string) {
 		t.Helper()
-		r.exec(t, `UPDATE calls SET deadline_at = deadline_at - $1::interval WHERE deadline_at IS NOT NULL`, by)
+		for _, table := range []string{"calls", "legs"} {
+			r.exec(t, `UPDATE `+table+` SET deadline_at = deadline_at - $1::interval WHERE deadline_at IS NOT NULL`, by)
+		}
 		var all sync.WaitGroup
 		for i := range 4 { // two processes sweep at once, twice
 			all.Go(func() {
@@ -276,7 +280,9 @@ func TestPoisonedDeadline(t *testing.T) {
 	in.AppID = "broken"
 	create(t, r.Store, in)
 	r.exec(t, `UPDATE apps SET policy = '{"region_rules": "2099-01"}' WHERE id = 'broken'`) // of a program newer than this one
-	r.exec(t, `UPDATE calls SET deadline_at = deadline_at - interval '50 s' - CASE WHEN app_id = 'broken' THEN interval '1 s' ELSE interval '0' END`)
+	for _, table := range []string{"calls", "legs"} {
+		r.exec(t, `UPDATE `+table+` SET deadline_at = deadline_at - interval '50 s' - CASE WHEN app_id = 'broken' THEN interval '1 s' ELSE interval '0' END`)
+	}
 	if _, err := r.SweepDeadlines(t.Context()); err == nil {
 		t.Error("no error for a call that could not be ended")
 	}
@@ -299,7 +305,7 @@ func TestForgotten(t *testing.T) {
 	phone(t, r.Store, "u2", "d1")
 	c := create(t, r.Store, invite("u2"))
 	old := store.NewID(r.Now().Add(-50 * time.Hour))
-	r.exec(t, `WITH legs_moved AS (UPDATE legs SET call_id = $1 WHERE call_id = $2), events_moved AS (UPDATE events SET call_id = $1 WHERE call_id = $2),
+	r.exec(t, `WITH legs_moved AS (UPDATE legs SET call_id = $1, deadline_at = deadline_at - interval '50 h' WHERE call_id = $2), events_moved AS (UPDATE events SET call_id = $1 WHERE call_id = $2),
 			plans_moved AS (UPDATE plans SET call_id = $1 WHERE call_id = $2)
 		UPDATE calls SET id = $1, created_at = created_at - interval '50 h', expires_at = expires_at - interval '50 h', deadline_at = deadline_at - interval '50 h'
 		WHERE id = $2`, old, c.ID)
@@ -311,5 +317,37 @@ func TestForgotten(t *testing.T) {
 	}
 	if now := look(t, r.Store, old); now.EndReason != call.EndMissed || now.Legs[0].Status.Open() {
 		t.Errorf("the call is %s, %s; its leg %s", now.Status, now.EndReason, now.Legs[0].Status)
+	}
+}
+
+// TestDeadlinesOfEarlierCalls: the migration lets the sweep find the deadlines of
+// calls that an earlier version began.
+func TestDeadlinesOfEarlierCalls(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	phone(t, r.Store, "u2", "d1")
+	phone(t, r.Store, "u2", "d2")
+	phone(t, r.Store, "u3", "d3")
+	ringing, ended := create(t, r.Store, invite("u2")), create(t, r.Store, invite("u3"))
+	if _, err := r.CancelCall(t.Context(), app, ended.ID); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(t, `UPDATE legs SET deadline_at = NULL`) // as it was
+	migration, err := os.ReadFile("../migrations/00010_room.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, fill, _ := strings.Cut(string(migration), "\nUPDATE legs ")
+	fill, _, _ = strings.Cut(fill, ";")
+	r.exec(t, `UPDATE legs `+fill)
+	if n := read[int](t, r, `SELECT count(*)::int FROM legs WHERE deadline_at IS NOT NULL`); n != 1 {
+		t.Errorf("%d legs have a deadline, want one of the call that rings", n)
+	}
+	r.pass(t, time.Hour)
+	if _, err := r.SweepDeadlines(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now := look(t, r.Store, ringing.ID); now.EndReason != call.EndMissed {
+		t.Errorf("the call is %s, %s", now.Status, now.EndReason)
 	}
 }

@@ -126,7 +126,7 @@ func TestEscalation(t *testing.T) {
 		t.Errorf("%d legs are due or owned after all was done", n)
 	}
 	// Each of the three is an event that tells of it.
-	if got := read[[]bool](t, r, `SELECT array_agg((data->'legs'->0->'escalated_at' IS NOT NULL) AND (data->'legs'->0->'no_wake_at' IS NOT NULL) AND (data->'legs'->0->'rewoken_at' IS NOT NULL) ORDER BY call_seq)
+	if got := read[[]bool](t, r, `SELECT array_agg((data->'l'->0->'x' IS NOT NULL) AND (data->'l'->0->'o' IS NOT NULL) AND (data->'l'->0->'y' IS NOT NULL) ORDER BY call_seq)
 		FROM events WHERE type = 'leg.updated'`); !slices.Equal(got, []bool{false, false, false, true}) {
 		t.Errorf("the events tell of all three: %v", got)
 	}

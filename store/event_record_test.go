@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -138,36 +139,95 @@ func TestEventsOfEarlierVersions(t *testing.T) {
 		}
 		r.exec(t, `UPDATE events SET data = $1 WHERE id = $2`, data, e.ID)
 	}
-	r.exec(t, `UPDATE legs SET decision = (SELECT x FROM plans p, json_array_elements(p.decisions) AS x WHERE p.call_id = legs.call_id AND (x->>'leg')::uuid = legs.id)`)
-	r.exec(t, `DELETE FROM plans`)
+	for _, e := range entries {
+		if e.Decision != nil {
+			r.exec(t, `UPDATE legs SET decision = $1 WHERE id = $2`, longDecision(t, *e.Decision), e.LegID)
+		}
+	}
+	readAsBefore := func() {
+		t.Helper()
+		if diff := cmp.Diff(statuses(log), statuses(logged(t, r, c, n))); diff != "" {
+			t.Errorf("the log: %s", diff)
+		}
+		after, again, err := r.Timeline(t.Context(), app, c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, after, cmp.AllowUnexported(call.Call{})); diff != "" {
+			t.Errorf("the call: %s", diff)
+		}
+		if len(entries) != len(again) {
+			t.Fatalf("%d entries, were %d", len(again), len(entries))
+		}
+		for i := range entries {
+			if diff := cmp.Diff(entries[i].Decision, again[i].Decision); diff != "" || (entries[i].Call == nil) != (again[i].Call == nil) {
+				t.Errorf("entry %d: %s", i, diff)
+			}
+			if a, b := entries[i].Call, again[i].Call; a != nil && (a.Status != b.Status || !cmp.Equal(legStatuses(*a), legStatuses(*b))) {
+				t.Errorf("entry %d: %s %v, was %s %v", i, b.Status, legStatuses(*b), a.Status, legStatuses(*a))
+			}
+		}
+		repeat, err := r.other.CreateCall(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, told(t, repeat)); diff != "" {
+			t.Errorf("the repeat: %s", diff)
+		}
+	}
+	readAsBefore()
 
-	if diff := cmp.Diff(statuses(log), statuses(logged(t, r, c, n))); diff != "" {
-		t.Errorf("the log: %s", diff)
-	}
-	after, again, err := r.Timeline(t.Context(), app, c.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(before, after, cmp.AllowUnexported(call.Call{})); diff != "" {
-		t.Errorf("the call: %s", diff)
-	}
-	if len(entries) != len(again) {
-		t.Fatalf("%d entries, were %d", len(again), len(entries))
-	}
-	for i := range entries {
-		if diff := cmp.Diff(entries[i].Decision, again[i].Decision); diff != "" || (entries[i].Call == nil) != (again[i].Call == nil) {
-			t.Errorf("entry %d: %s", i, diff)
+	// And as the one after it did: what the step changed, with names in full.
+	for _, e := range log {
+		legs := []map[string]any{}
+		for _, l := range e.Call.Legs {
+			leg := map[string]any{"status": l.Status, "reason": l.Reason, "wake_channel": l.WakeChannel}
+			if e.LegID == uuid.Nil {
+				leg["id"] = l.ID
+			}
+			for name, at := range map[string]time.Time{"confirmed_at": l.ConfirmedAt, "ended_at": l.EndedAt} {
+				if !at.IsZero() {
+					leg[name] = at.UnixMicro()
+				}
+			}
+			legs = append(legs, leg)
 		}
-		if a, b := entries[i].Call, again[i].Call; a != nil && (a.Status != b.Status || !cmp.Equal(legStatuses(*a), legStatuses(*b))) {
-			t.Errorf("entry %d: %s %v, was %s %v", i, b.Status, legStatuses(*b), a.Status, legStatuses(*a))
+		event := map[string]any{"status": e.Call.Status, "end_reason": e.Call.EndReason, "seq": e.Call.Seq, "legs": legs}
+		if !e.Call.EndedAt.IsZero() {
+			event["ended_at"] = e.Call.EndedAt.UnixMicro()
+		}
+		r.exec(t, `UPDATE events SET data = $1 WHERE id = $2`, event, e.ID)
+	}
+	plan := []map[string]any{}
+	for _, e := range entries {
+		if e.Decision != nil {
+			decision := longDecision(t, *e.Decision)
+			decision["leg"] = e.LegID
+			plan = append(plan, decision)
 		}
 	}
-	repeat, err := r.other.CreateCall(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
+	r.exec(t, `INSERT INTO plans (app_id, call_id, decisions) VALUES ($1, $2, $3)`, app, c.ID, plan)
+	r.exec(t, `UPDATE legs SET decision = NULL`)
+	readAsBefore()
+}
+
+// longDecision is a decision as earlier versions wrote it.
+func longDecision(t *testing.T, d call.Decision) map[string]any {
+	t.Helper()
+	signals := []map[string]any{}
+	for _, s := range d.Region.Signals {
+		signals = append(signals, map[string]any{"source": s.Source, "country": s.Country, "age_ms": s.Age.Milliseconds(), "use": s.Use})
 	}
-	if diff := cmp.Diff(first, told(t, repeat)); diff != "" {
-		t.Errorf("the repeat: %s", diff)
+	tokens := map[call.TokenName]call.TokenState{}
+	for name, token := range d.Device.Tokens {
+		tokens[name] = token.State
+	}
+	return map[string]any{
+		"channel": d.Channel, "presentation": d.Presentation, "reason": d.Reason, "rules": d.RulesVersion,
+		"region":         map[string]any{"area": d.Region.Area, "country": d.Region.Country, "signals": signals},
+		"system_version": d.Device.SystemVersion, "emulator": d.Device.Emulator, "call_ui": d.Device.CallUI, "environment": d.Device.Environment,
+		"bundle_id": d.Device.BundleID, "locale": d.Device.Locale, "tokens": tokens, "connected": d.Device.Connected, "heard_at": d.Device.HeardAt.UnixMicro(),
+		"alive_incoming": d.Device.AliveIncoming, "alive_outgoing": d.Device.AliveOutgoing,
 	}
 }
 

@@ -180,7 +180,7 @@ func (r *eventRow) event(epoch int) (e LoggedEvent, err error) {
 		return e, nil
 	}
 	e.CallID = *r.callID
-	if e.record, err = readEvent(r.data, e.LegID); err != nil {
+	if e.record, err = readEvent(r.data, call.Event{Type: e.Type, Seq: e.CallSeq, Time: e.At, Leg: e.LegID}); err != nil {
 		err = fmt.Errorf("event %s: %w", e.ID, err)
 	}
 	return e, err
@@ -188,6 +188,9 @@ func (r *eventRow) event(epoch int) (e LoggedEvent, err error) {
 
 // completeEvents gives a page's events what never changes of their calls and legs.
 func (s *Store) completeEvents(ctx context.Context, page *EventPage) error {
+	if err := s.joinSteps(ctx, page.Events); err != nil {
+		return err
+	}
 	var apps []string
 	var callIDs, legCalls, legIDs []uuid.UUID
 	for i := range page.Events {

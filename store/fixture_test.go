@@ -94,7 +94,7 @@ func read[T any](t testing.TB, r *rig, sql string, args ...any) T {
 func (r *rig) pass(t testing.TB, by time.Duration) {
 	t.Helper()
 	r.exec(t, `UPDATE calls SET expires_at = expires_at - $1::interval, deadline_at = deadline_at - $1::interval WHERE status <> 'ended'`, by)
-	r.exec(t, `UPDATE legs SET handed_over_at = handed_over_at - $1::interval, confirm_due_at = confirm_due_at - $1::interval,
+	r.exec(t, `UPDATE legs SET handed_over_at = handed_over_at - $1::interval, confirm_due_at = confirm_due_at - $1::interval, deadline_at = deadline_at - $1::interval,
 		escalated_at = escalated_at - $1::interval WHERE ended_at IS NULL`, by)
 }
 

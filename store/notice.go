@@ -82,7 +82,8 @@ func (w *writes) queueNotices(b *pgx.Batch) {
 	noticeTable.insert(b, rows)
 }
 
-var noticeTable = describe("notices", "n", "call_id", "ON CONFLICT DO NOTHING",
+var noticeTable = describe("notices", "n", "call_id", `
+	WHERE NOT EXISTS (SELECT FROM notices o WHERE o.call_id = q.call_id AND o.leg_id = q.leg_id AND o.purpose = q.purpose OFFSET 0)`,
 	text("app_id", func(r *noticeWrite) *string { return &r.appID }).key(),
 	id("call_id", func(r *noticeWrite) *uuid.UUID { return &r.callID }).key(),
 	id("leg_id", func(r *noticeWrite) *uuid.UUID { return &r.leg }).key(),
@@ -151,7 +152,7 @@ func (u *underLock) finishNotice(process uuid.UUID, w Wake, o Outcome) bool {
 	if o.Attempt != nil {
 		a := *o.Attempt
 		a.Purpose = w.Purpose
-		u.writes.attempts = append(u.writes.attempts, attemptWrite{a, w.AppID, w.CallID, w.LegID, process})
+		u.writes.attempts = append(u.writes.attempts, attemptWrite{a, w.AppID, w.CallID, w.LegID})
 	}
 	u.markToken(w, o)
 	n := u.noticeOf(key)

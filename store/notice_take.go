@@ -110,7 +110,7 @@ func (u *underLock) takeNotice(process uuid.UUID, o orphanNotice, fresh bool) *W
 			Attempt: Attempt{
 				ID: newID(u.now), Purpose: n.purpose, Number: n.attempt, Channel: n.channel, StartedAt: u.now, FinishedAt: u.now,
 				Outcome: "abandoned", Blame: "us", Message: abandoned,
-			}, appID: o.AppID, callID: o.CallID, legID: o.LegID, process: o.Owner,
+			}, appID: o.AppID, callID: o.CallID, legID: o.LegID,
 		})
 		n.process = process
 		n.attempt++

@@ -34,7 +34,8 @@ func wantNotices(t testing.TB, r *rig, c call.Call, want ...string) {
 // ringEnds lets a call's time come, and sweeps.
 func ringEnds(t testing.TB, r *rig, s *store.Store, c call.Call) {
 	t.Helper()
-	r.exec(t, `UPDATE calls SET deadline_at = clock_timestamp() - interval '1 s' WHERE id = $1`, c.ID)
+	r.exec(t, `WITH legs AS (UPDATE legs SET deadline_at = clock_timestamp() - interval '1 s' WHERE call_id = $1 AND deadline_at IS NOT NULL)
+		UPDATE calls SET deadline_at = clock_timestamp() - interval '1 s' WHERE id = $1`, c.ID)
 	if _, err := s.SweepDeadlines(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -408,6 +409,7 @@ func TestNoticesOfManyAtOnce(t *testing.T) {
 		handOver(t, r, create(t, r.Store, invite(user)), "a-"+user, "b-"+user)
 	}
 	r.exec(t, `UPDATE calls SET deadline_at = clock_timestamp() - interval '1 s'`)
+	r.exec(t, `UPDATE legs SET deadline_at = clock_timestamp() - interval '1 s' WHERE deadline_at IS NOT NULL`)
 	for _, s := range []*store.Store{r.Store, second, r.Store, second} {
 		all.Go(func() {
 			if _, err := s.SweepDeadlines(t.Context()); err != nil {

@@ -17,7 +17,7 @@ var partitioned = []struct {
 	ofCalls    bool
 	fill       int
 }{
-	{"calls", "id", true, 50}, {"legs", "call_id", true, 50}, {"notices", "call_id", true, 50},
+	{"calls", "id", true, 50}, {"legs", "call_id", true, 50}, {"notices", "call_id", true, 100},
 	{"plans", "call_id", true, 100}, {"attempts", "call_id", true, 100}, {"confirms", "call_id", true, 100}, {"reports", "call_id", true, 100}, {"receipts", "call_id", true, 100},
 	{"events", "id", false, 100},
 	{"webhook_deliveries", "event_id", false, 50},

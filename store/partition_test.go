@@ -200,8 +200,8 @@ func TestFewPartitions(t *testing.T) {
 	if err := r.Trace(t.Context(), seen); err != nil {
 		t.Fatal(err)
 	}
-	const point, recent = 1, 8 // this week's; from yesterday's to the ones made ahead, and the default
-	name := regexp.MustCompile(`on ((?:calls|legs|attempts|confirms|reports|events)_\w+)`)
+	const point, recent = 1, 8                                                                             // this week's; from yesterday's to the ones made ahead, and the default
+	name := regexp.MustCompile(`on ((?:calls|legs|attempts|confirms|reports|events)_(?:\d{8}|default))\s`) // not their indexes
 	for what, tc := range map[string]struct {
 		most int
 		do   func() error

@@ -20,12 +20,6 @@ func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-var planTable = describe("plans", "p", "call_id", "",
-	text("app_id", func(r *planWrite) *string { return &r.appID }),
-	id("call_id", func(r *planWrite) *uuid.UUID { return &r.callID }),
-	recorded("decisions", func(r *planWrite) *[]planRecord { return &r.decisions }),
-)
-
 var eventTable = describe("events", "e", "id", "",
 	text("app_id", func(r *eventWrite) *string { return &r.appID }),
 	id("id", func(r *eventWrite) *uuid.UUID { return &r.id }),
@@ -57,7 +51,6 @@ var attemptTable = describe("attempts", "a", "call_id", `
 	id("leg_id", func(r *attemptWrite) *uuid.UUID { return &r.legID }),
 	integer("number", func(r *attemptWrite) *int { return &r.Number }),
 	text("channel", func(r *attemptWrite) *call.Channel { return &r.Channel }),
-	id("process", func(r *attemptWrite) *uuid.UUID { return &r.process }),
 	moment("started_at", func(r *attemptWrite) *time.Time { return &r.StartedAt }),
 	moment("finished_at", func(r *attemptWrite) *time.Time { return &r.FinishedAt }),
 	text("outcome", func(r *attemptWrite) *string { return &r.Outcome }),

@@ -27,8 +27,8 @@ var callTable = describe("calls", "c", "id", "",
 	text("media", func(r *callRow) *call.Media { return &r.Media }),
 	flag("voice_answer", func(r *callRow) *bool { return &r.VoiceAnswer }),
 	flag("conference", func(r *callRow) *bool { return &r.Conference }),
-	text("caller_id", func(r *callRow) *string { return &r.Caller.UserID }).unread(),
-	text("callee_id", func(r *callRow) *string { return &r.Callee.UserID }).unread(),
+	text("caller_id", func(r *callRow) *string { return &r.Caller.UserID }),
+	text("callee_id", func(r *callRow) *string { return &r.Callee.UserID }),
 	recorded("parties", func(r *callRow) *partiesRecord { return &r.parties }),
 	bytesText("custom", func(r *callRow) *[]byte { return &r.Custom }),
 	text("reject_policy", func(r *callRow) *call.RejectPolicy { return &r.RejectPolicy }),
@@ -51,7 +51,7 @@ func scanCall(row pgx.CollectableRow) (call.Call, error) {
 	if err := callTable.scan(row, &r); err != nil {
 		return call.Call{}, fmt.Errorf("a call: %w", err)
 	}
-	r.Caller, r.Callee = r.parties.Caller.party(), r.parties.Callee.party()
+	r.Caller, r.Callee = r.parties.Caller.party(r.Caller.UserID), r.parties.Callee.party(r.Callee.UserID)
 	return *r.Call, nil
 }
 
@@ -64,6 +64,7 @@ type legRow struct {
 	wakeProcess  *uuid.UUID
 	wakeAttempt  int
 	confirmDueAt time.Time
+	deadlineAt   time.Time // the call's, at its first open leg
 }
 
 var legTable = describe("legs", "l", "call_id", "",
@@ -88,6 +89,7 @@ var legTable = describe("legs", "l", "call_id", "",
 	integer("wake_attempt", func(r *legRow) *int { return &r.wakeAttempt }).changes(),
 	orNone("wake_channel", func(r *legRow) *call.Channel { return &r.WakeChannel }).changes(),
 	moment("confirm_due_at", func(r *legRow) *time.Time { return &r.confirmDueAt }).later(),
+	moment("deadline_at", func(r *legRow) *time.Time { return &r.deadlineAt }).changes(),
 	moment("handed_over_at", func(r *legRow) *time.Time { return &r.HandedOverAt }).later(),
 	moment("alerted_at", func(r *legRow) *time.Time { return &r.AlertedAt }).later(),
 	moment("confirmed_at", func(r *legRow) *time.Time { return &r.ConfirmedAt }).changes(),

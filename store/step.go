@@ -59,7 +59,7 @@ type legState struct {
 	media                                                        call.Media
 	lastSeq                                                      int64
 	handedOver, confirmed, ringing, answered, noWake, ended, due time.Time
-	escalated, rewoken, alerted                                  time.Time
+	escalated, rewoken, alerted, deadline                        time.Time
 	wakeProcess                                                  uuid.UUID
 	wakeAttempt                                                  int
 }
@@ -68,7 +68,7 @@ func (u *underLock) state(i int) legState {
 	l, r := &u.call.Legs[i], &u.rows[i]
 	s := legState{
 		l.Status, l.Reason, l.WakeChannel, l.VendorCallID, l.Media, l.LastSeq,
-		l.HandedOverAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.NoWakeAt, l.EndedAt, r.confirmDueAt, l.EscalatedAt, l.RewokenAt, l.AlertedAt, uuid.Nil, r.wakeAttempt,
+		l.HandedOverAt, l.ConfirmedAt, l.RingingAt, l.AnsweredAt, l.NoWakeAt, l.EndedAt, r.confirmDueAt, l.EscalatedAt, l.RewokenAt, l.AlertedAt, r.deadlineAt, uuid.Nil, r.wakeAttempt,
 	}
 	if r.wakeProcess != nil {
 		s.wakeProcess = *r.wakeProcess
@@ -250,6 +250,7 @@ func (u *underLock) expire() {
 func (u *underLock) save() {
 	u.clearConfirmDue()
 	u.handOut()
+	placeDeadline(&u.call, u.rows)
 	u.owe()
 	u.saveNotices()
 	for i := range u.rows {

@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/pushwake/relay/call"
 )
 
 // sweepMost is how many due rows one sweep handles.
@@ -44,8 +46,8 @@ func (s *Store) sweepForgotten(ctx context.Context) error {
 
 func (s *Store) sweep(ctx context.Context, recent uuid.UUID) (int, error) {
 	calls, callsErr := s.query(ctx, `
-		SELECT app_id, id AS call_id, id AS leg_id, '' AS device_id FROM calls
-		WHERE deadline_at <= now() AND id >= $1 -- an index cannot be searched by clock_timestamp(), which is volatile
+		SELECT app_id, call_id, id AS leg_id, device_id FROM legs
+		WHERE deadline_at <= now() AND call_id >= $1 -- an index cannot be searched by clock_timestamp(), which is volatile
 		ORDER BY deadline_at LIMIT $2`, recent, sweepMost)
 	legs, legsErr := s.query(ctx, `
 		SELECT app_id, call_id, id AS leg_id, device_id FROM legs
@@ -59,6 +61,19 @@ func (s *Store) sweep(ctx context.Context, recent uuid.UUID) (int, error) {
 		return err
 	})
 	return len(calls) + len(legs), errors.Join(callsErr, legsErr, lookErr, endErr)
+}
+
+// placeDeadline puts a live call's deadline to its first open leg, where the
+// sweep finds it. The rows of calls have no index of what changes, so that a call
+// that ends needs no new entries in theirs.
+func placeDeadline(c *call.Call, rows []legRow) {
+	deadline := c.DeadlineAt
+	for i := range rows {
+		rows[i].deadlineAt = time.Time{}
+		if c.Legs[i].Status.Open() {
+			rows[i].deadlineAt, deadline = deadline, time.Time{}
+		}
+	}
 }
 
 func (s *Store) query(ctx context.Context, sql string, args ...any) ([]due, error) {

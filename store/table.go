@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -58,8 +59,9 @@ func (f field[R]) later() field[R]   { f.role = laterColumn; return f }
 func (f field[R]) unread() field[R] { f.target = nil; return f }
 
 // describe makes a table's statements. ranged names the key by which the table
-// is in partitions, "" for none; onConflict ends the INSERT.
-func describe[R any](name, alias, ranged, onConflict string, fields ...field[R]) *table[R] {
+// is in partitions, "" for none; unless ends the INSERT and says when a row, q, is
+// not inserted.
+func describe[R any](name, alias, ranged, unless string, fields ...field[R]) *table[R] {
 	t := &table[R]{name: name, alias: alias, fields: fields}
 	var columns, keys, sets []string
 	for _, f := range fields {
@@ -87,7 +89,7 @@ func describe[R any](name, alias, ranged, onConflict string, fields ...field[R])
 	for _, f := range t.inserted {
 		values = append(values, fmt.Sprintf(orSame(f.value), "q."+f.name))
 	}
-	t.insertSQL = fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s %s", name, names(t.inserted), strings.Join(values, ", "), unnest(t.inserted), onConflict)
+	t.insertSQL = fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s %s", name, names(t.inserted), strings.Join(values, ", "), unnest(t.inserted), unless)
 	if len(sets) > 0 {
 		n := len(t.updated)
 		t.updateSQL = fmt.Sprintf("UPDATE %s %s SET %s FROM %s WHERE %s AND %s.%s BETWEEN $%d AND $%d",
@@ -291,6 +293,8 @@ func orNull(t time.Time) *time.Time {
 // span returns the smallest and the largest id, so that a query skips the
 // partitions that cannot hold them.
 func span(ids []uuid.UUID) (low, high uuid.UUID) {
-	compare := func(a, b uuid.UUID) int { return strings.Compare(string(a[:]), string(b[:])) }
-	return slices.MinFunc(ids, compare), slices.MaxFunc(ids, compare)
+	return slices.MinFunc(ids, compareIDs), slices.MaxFunc(ids, compareIDs)
 }
+
+// compareIDs orders ids as Postgres does, which is by the times of their making.
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }

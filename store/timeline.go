@@ -74,7 +74,7 @@ func (s *Store) Timeline(ctx context.Context, appID string, id uuid.UUID) (call.
 	t := &timeline{call: &c}
 	b := &pgx.Batch{}
 	b.Queue(`SELECT decisions FROM plans WHERE app_id = $1 AND call_id = $2`, c.AppID, id).Query(t.plan)
-	// Versions before the plans kept each decision with its leg.
+	// Earlier versions kept the decisions in a row of their own, or each with its leg.
 	b.Queue(`SELECT id, decision FROM legs WHERE app_id = $1 AND call_id = $2 AND decision IS NOT NULL`, c.AppID, id).Query(t.decisions)
 	b.Queue(`SELECT leg_id, id, number, channel, started_at, finished_at, outcome, blame, coalesce(reason, ''), coalesce(status, 0),
 			coalesce(code, ''), coalesce(message, ''), coalesce(request_id, ''), purpose
@@ -128,16 +128,7 @@ func (t *timeline) add(at time.Time, leg uuid.UUID, e Entry) {
 
 func (t *timeline) plan(rows pgx.Rows) error {
 	var data []byte
-	_, err := pgx.ForEachRow(rows, []any{&data}, func() error {
-		var plan []planRecord
-		if err := json.Unmarshal(data, &plan); err != nil {
-			return fmt.Errorf("the plan: %w", err)
-		}
-		for _, p := range plan {
-			t.decided(p.Leg, p.decisionRecord)
-		}
-		return nil
-	})
+	_, err := pgx.ForEachRow(rows, []any{&data}, func() error { return readLongPlan(data, t.call) })
 	return err
 }
 
@@ -145,25 +136,16 @@ func (t *timeline) decisions(rows pgx.Rows) error {
 	var leg uuid.UUID
 	var data []byte
 	_, err := pgx.ForEachRow(rows, []any{&leg, &data}, func() error {
-		var r decisionRecord
+		var r longDecision
 		if err := json.Unmarshal(data, &r); err != nil {
 			return fmt.Errorf("decision of leg %s: %w", leg, err)
 		}
-		t.decided(leg, r)
+		if l := t.call.Leg(leg); l != nil {
+			r.decisionRecord().onto(l, t.call.RulesVersion)
+		}
 		return nil
 	})
 	return err
-}
-
-// decided gives a leg its decision.
-func (t *timeline) decided(leg uuid.UUID, r decisionRecord) {
-	l := t.call.Leg(leg)
-	if l == nil {
-		return
-	}
-	l.Decision = r.decision()
-	l.Decision.Device.ID, l.Decision.Device.UserID = l.DeviceID, l.UserID
-	l.Decision.Device.Platform, l.Decision.Device.Type = l.Platform, l.DeviceType
 }
 
 func (t *timeline) attempts(rows pgx.Rows) error {
@@ -239,22 +221,36 @@ func (t *timeline) reports(rows pgx.Rows) error {
 // events makes the steps of the call once more, one after the other: each event
 // holds only what its step changed.
 func (t *timeline) events(rows pgx.Rows) error {
+	var events []call.Event
+	var records []eventRecord
 	var e call.Event
 	var leg *uuid.UUID
 	var data []byte
-	then := *t.call
-	then.Legs = slices.Clone(then.Legs)
 	_, err := pgx.ForEachRow(rows, []any{&e.Type, &e.Seq, &e.Time, &leg, &data}, func() error {
 		event := e
 		event.Leg, event.Time = uuid.Nil, e.Time.UTC()
 		if leg != nil {
 			event.Leg = *leg
 		}
-		r, err := readEvent(data, event.Leg)
+		r, err := readEvent(data, event)
 		if err != nil {
 			return fmt.Errorf("event %d: %w", e.Seq, err)
 		}
-		r.onto(&then)
+		for i, d := range r.Plan {
+			if l := t.call.Leg(r.leg(i)); l != nil {
+				d.onto(l, t.call.RulesVersion)
+			}
+		}
+		events, records = append(events, event), append(records, r)
+		return nil
+	})
+	then := *t.call
+	then.Legs = slices.Clone(then.Legs)
+	made := 0
+	for i, event := range events {
+		for ; made < len(records) && records[made].Seq <= records[i].Seq; made++ { // all of its step
+			records[made].onto(&then)
+		}
 		was := then
 		entry := Entry{Event: &event, Call: &was}
 		if l := then.Leg(event.Leg); l != nil {
@@ -263,8 +259,7 @@ func (t *timeline) events(rows pgx.Rows) error {
 		} else {
 			was.Legs = slices.Clone(then.Legs)
 		}
-		t.add(e.Time, event.Leg, entry)
-		return nil
-	})
+		t.add(event.Time, event.Leg, entry)
+	}
 	return err
 }

@@ -126,7 +126,7 @@ func (u *underLock) finishAttempt(process uuid.UUID, w Wake, o Outcome) bool {
 		return false
 	}
 	if o.Attempt != nil {
-		u.writes.attempts = append(u.writes.attempts, attemptWrite{*o.Attempt, w.AppID, w.CallID, w.LegID, process})
+		u.writes.attempts = append(u.writes.attempts, attemptWrite{*o.Attempt, w.AppID, w.CallID, w.LegID})
 	}
 	u.markToken(w, o)
 	if o.Next == WakeAccepted {
@@ -290,7 +290,7 @@ func (u *underLock) takeOver(s *Store, o orphan) *Wake {
 		Attempt: Attempt{
 			ID: newID(u.now), Number: row.wakeAttempt, Channel: l.WakeChannel, StartedAt: u.now, FinishedAt: u.now, Outcome: "abandoned", Blame: "us",
 			Message: abandoned,
-		}, appID: o.AppID, callID: o.CallID, legID: o.LegID, process: o.Owner,
+		}, appID: o.AppID, callID: o.CallID, legID: o.LegID,
 	})
 	if !waits(l) {
 		u.letGo(l, row)

@@ -15,7 +15,6 @@ type writes struct {
 	process    uuid.UUID
 	newCalls   []callRow
 	newLegs    []legRow
-	plans      []planWrite
 	calls      []callRow
 	legs       []legRow
 	events     []eventWrite
@@ -42,12 +41,6 @@ func (w *writes) committed() {
 	for _, f := range w.observed {
 		f()
 	}
-}
-
-type planWrite struct {
-	appID     string
-	callID    uuid.UUID
-	decisions []planRecord
 }
 
 type eventWrite struct {
@@ -88,10 +81,9 @@ type reportWrite struct {
 
 type attemptWrite struct {
 	Attempt
-	appID   string
-	callID  uuid.UUID
-	legID   uuid.UUID
-	process uuid.UUID
+	appID  string
+	callID uuid.UUID
+	legID  uuid.UUID
 }
 
 type regionWrite struct {
@@ -102,19 +94,15 @@ type regionWrite struct {
 // begin adds a new call with its legs and first events.
 func (w *writes) begin(c *call.Call, now time.Time) {
 	w.newCalls = append(w.newCalls, callRow{c, partiesRecord{recordParty(c.Caller), recordParty(c.Callee)}})
-	plan := make([]planRecord, len(c.Legs))
 	for i := range c.Legs {
 		l := &c.Legs[i]
-		plan[i] = planRecord{l.ID, recordDecision(l.Decision)}
 		row := legRow{Leg: *l, appID: c.AppID, callID: c.ID, direction: c.Direction}
 		if l.Status == call.LegWaking && l.Channel != call.Connection {
 			row.wakeProcess, row.wakeAttempt = &w.process, 1
 		}
 		w.newLegs = append(w.newLegs, row)
 	}
-	if len(plan) > 0 {
-		w.plans = append(w.plans, planWrite{c.AppID, c.ID, plan})
-	}
+	placeDeadline(c, w.newLegs[len(w.newLegs)-len(c.Legs):])
 	for i := range c.Legs {
 		if p := c.Notice(&c.Legs[i]); p != "" { // the call has ended at once
 			w.notice(c, &c.Legs[i], p, now)
@@ -139,7 +127,6 @@ func (w *writes) note(c *call.Call, now time.Time) {
 func (w *writes) queue(b *pgx.Batch) {
 	callTable.insert(b, w.newCalls)
 	legTable.insert(b, w.newLegs)
-	planTable.insert(b, w.plans)
 	callTable.update(b, w.calls)
 	legTable.update(b, w.legs)
 	eventTable.insert(b, w.events)

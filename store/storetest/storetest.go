@@ -176,26 +176,29 @@ var masterKey = func() []byte {
 	return key
 }()
 
-// promises are queries that find what must not be.
+// promises are queries that find what must not be. Events have short names, and
+// long ones where an earlier version wrote them; see eventRecord.
 var promises = []struct{ what, query string }{
 	{"a call's events are not numbered 1 to its seq", `
 		SELECT c.id FROM calls c LEFT JOIN events e ON e.app_id = c.app_id AND e.call_id = c.id
 		GROUP BY c.app_id, c.id, c.seq HAVING count(e.id) <> c.seq OR max(e.call_seq) <> c.seq OR count(DISTINCT e.call_seq) <> c.seq`},
 	{"a call's state differs from its last event's", `
 		SELECT c.id FROM calls c JOIN events e ON e.app_id = c.app_id AND e.call_id = c.id AND e.call_seq = c.seq
-		WHERE e.data->>'status' <> c.status OR coalesce(e.data->>'end_reason', '') <> coalesce(c.end_reason, '')`},
+		WHERE coalesce(e.data->>'s', e.data->>'status', 'waking') <> c.status OR coalesce(e.data->>'e', e.data->>'end_reason', '') <> coalesce(c.end_reason, '')`},
 	{"a leg's state differs from the last event that names it", `
 		SELECT l.id FROM legs l JOIN (
-			SELECT DISTINCT ON (1, 2, 3) e.app_id, e.call_id, coalesce((x->>'id')::uuid, e.leg_id) AS id, x->>'status' AS status
-			FROM events e, json_array_elements(e.data->'legs') AS x WHERE e.call_id IS NOT NULL
+			SELECT DISTINCT ON (1, 2, 3) e.app_id, e.call_id, coalesce(coalesce(x->>'i', x->>'id')::uuid, e.leg_id) AS id, coalesce(x->>'s', x->>'status', 'handed_over') AS status
+			FROM events e, json_array_elements(coalesce(e.data->'l', e.data->'legs')) AS x WHERE e.call_id IS NOT NULL
 			ORDER BY 1, 2, 3, e.call_seq DESC) told USING (app_id, call_id, id)
 		WHERE l.status <> told.status`},
 	{"a leg is missing from the event of its call's creation", `
 		SELECT l.id FROM legs l JOIN events e ON e.app_id = l.app_id AND e.call_id = l.call_id AND e.call_seq = 1
-		WHERE NOT EXISTS (SELECT FROM json_array_elements(e.data->'legs') AS x WHERE (x->>'id')::uuid = l.id)`},
+		WHERE NOT EXISTS (SELECT FROM json_array_elements(coalesce(e.data->'l', e.data->'legs')) AS x WHERE coalesce(x->>'i', x->>'id')::uuid = l.id)`},
 	{"a leg has no decision", `
 		SELECT l.id FROM legs l LEFT JOIN plans p ON p.app_id = l.app_id AND p.call_id = l.call_id
-		WHERE l.decision IS NULL AND NOT EXISTS (SELECT FROM json_array_elements(p.decisions) AS x WHERE (x->>'leg')::uuid = l.id)`},
+		WHERE l.decision IS NULL AND NOT EXISTS (SELECT FROM json_array_elements(p.decisions) AS x WHERE (x->>'leg')::uuid = l.id)
+		AND NOT EXISTS (SELECT FROM events e WHERE e.app_id = l.app_id AND e.call_id = l.call_id AND e.call_seq = 1
+			AND json_array_length(e.data->'p') = json_array_length(e.data->'l'))`},
 	{"an ended call has a leg that is alive", `
 		SELECT l.id FROM legs l JOIN calls c ON c.app_id = l.app_id AND c.id = l.call_id WHERE c.status = 'ended' AND l.ended_at IS NULL`},
 	{"a live call has no leg alive", `
@@ -213,6 +216,8 @@ var promises = []struct{ what, query string }{
 		WHERE c.direction = 'incoming' AND c.answered_by IS DISTINCT FROM l.device_id`},
 	{"a live call has no deadline, or an ended one has", `
 		SELECT id FROM calls WHERE (status = 'ended') <> (deadline_at IS NULL) OR (status = 'ended') <> (ended_at IS NOT NULL)`},
+	{"a live call's deadline cannot be found", `
+		SELECT c.id FROM calls c WHERE c.deadline_at IS DISTINCT FROM (SELECT min(l.deadline_at) FROM legs l WHERE l.app_id = c.app_id AND l.call_id = c.id)`},
 	{"a device is over its limit", `
 		SELECT device_id FROM legs WHERE ended_at IS NULL GROUP BY app_id, device_id, direction
 		HAVING count(*) > CASE direction WHEN 'incoming' THEN 3 ELSE 1 END`},
@@ -238,6 +243,8 @@ var promises = []struct{ what, query string }{
 		AND (w.process IS NOT NULL OR EXISTS (SELECT FROM webhook_deliveries d WHERE d.app_id = w.app_id AND d.webhook_id = w.id AND d.status = 'pending'))`},
 	{"a delivery both waits and is done, or neither", `
 		SELECT event_id FROM webhook_deliveries WHERE (status = 'pending') <> (done_at IS NULL) OR (status = 'pending') <> (next_at IS NOT NULL)`},
+	{"a device is due the same notice twice", `
+		SELECT leg_id FROM notices GROUP BY call_id, leg_id, purpose HAVING count(*) > 1`},
 }
 
 // Broken looks for broken promises in a database and describes each.

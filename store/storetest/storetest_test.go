@@ -38,8 +38,8 @@ func TestBroken(t *testing.T) {
 		{"state differs from its last event's", `UPDATE calls SET status = 'ringing' WHERE ref = 'live'`},
 		{"state differs from its last event's", `UPDATE calls SET end_reason = 'busy' WHERE ref = 'ended'`},
 		{"leg's state differs", `UPDATE legs SET status = 'handed_over' WHERE call_id = (` + live + `) AND device_id = 'd1'`},
-		{"missing from the event of its call's creation", `UPDATE events SET data = '{"status":"waking","legs":[]}' WHERE call_seq = 1 AND call_id = (` + live + `)`},
-		{"leg has no decision", `UPDATE plans SET decisions = '[]' WHERE call_id = (` + live + `)`},
+		{"missing from the event of its call's creation", `UPDATE events SET data = '{"s":"waking","l":[]}' WHERE call_seq = 1 AND call_id = (` + live + `)`},
+		{"leg has no decision", `UPDATE events SET data = (data::jsonb - 'p')::json WHERE call_id = (` + live + `)`},
 		{"an ended call has a leg that is alive", `UPDATE legs SET ended_at = NULL WHERE call_id = (` + ended + `)`},
 		{"a live call has no leg alive", `UPDATE legs SET ended_at = now() WHERE call_id = (` + live + `)`},
 		{"two winners", `UPDATE legs SET answered_at = now() WHERE call_id = (` + winner + `)`},
@@ -50,6 +50,8 @@ func TestBroken(t *testing.T) {
 		{"no deadline, or an ended one has", `UPDATE calls SET deadline_at = NULL WHERE ref = 'live'`},
 		{"no deadline, or an ended one has", `UPDATE calls SET deadline_at = now() WHERE ref = 'ended'`},
 		{"no deadline, or an ended one has", `UPDATE calls SET ended_at = NULL WHERE ref = 'ended'`},
+		{"deadline cannot be found", `UPDATE legs SET deadline_at = NULL`},
+		{"deadline cannot be found", `UPDATE legs SET deadline_at = deadline_at + interval '1 s'`},
 		{"over its limit", `INSERT INTO legs SELECT app_id, call_id, gen_random_uuid(), direction, device_id, user_id, platform, device_type, channel, presentation, status, reason, country,
 			decision, enterprise, vendor_call_id, media, last_seq, wake_process, wake_attempt FROM legs, generate_series(1, 3) WHERE call_id = (` + live + `) AND device_id = 'd1'`},
 		{"over its limit", `INSERT INTO legs SELECT app_id, call_id, gen_random_uuid(), direction, device_id, user_id, platform, device_type, channel, presentation, status, reason, country,
@@ -71,6 +73,7 @@ func TestBroken(t *testing.T) {
 			SELECT app_id, call_id, id, 'missed_call', device_id, 'push_kit_alert', gen_random_uuid(), 1, now() FROM legs WHERE call_id = (` + winner + `)`},
 		{"a call that nobody missed", `UPDATE notices SET call_id = (` + live + `)`},
 		{"a call that nobody missed", `UPDATE notices SET call_id = (` + ended + `); UPDATE legs SET status = 'rejected' WHERE call_id = (` + ended + `) AND device_id = 'd2'`},
+		{"the same notice twice", `INSERT INTO notices TABLE notices`},
 	} {
 		found[tc.what] = true
 		tx := `BEGIN; CREATE TABLE saved_calls AS TABLE calls; CREATE TABLE saved_legs AS TABLE legs; CREATE TABLE saved_events AS TABLE events; CREATE TABLE saved_plans AS TABLE plans;
@@ -90,6 +93,9 @@ func TestBroken(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), back); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := conn.Exec(t.Context(), `TRUNCATE notices`); err != nil {
+		t.Fatal(err)
 	}
 	for _, what := range storetest.Promises() {
 		ok := false
