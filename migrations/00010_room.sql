@@ -9,9 +9,11 @@ DROP INDEX events_feed, events_tail, events_call;
 
 -- The rows of a call are found by it alone; the call's lock keeps them from
 -- being written twice.
+CREATE INDEX attempts_of_call ON attempts (call_id);
 CREATE INDEX confirms_of_call ON confirms (call_id);
 CREATE INDEX legs_of_call ON legs (call_id);
 CREATE INDEX notices_of_call ON notices (call_id);
+ALTER TABLE attempts DROP CONSTRAINT attempts_pkey;
 ALTER TABLE confirms DROP CONSTRAINT confirms_pkey;
 ALTER TABLE legs DROP CONSTRAINT legs_pkey;
 ALTER TABLE notices DROP CONSTRAINT notices_pkey;

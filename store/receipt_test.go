@@ -313,7 +313,7 @@ func TestReceiptsAtOnce(t *testing.T) {
 	if n := read[int](t, r, `SELECT count(*)::int FROM receipts`); n != devices {
 		t.Errorf("%d receipts are kept, want %d", n, devices)
 	}
-	if n := read[int](t, r, `SELECT count(*)::int FROM events WHERE type = 'leg.updated' AND data->'legs'->0->>'rewoken_at' IS NOT NULL`); n != devices {
+	if n := read[int](t, r, `SELECT count(*)::int FROM events WHERE type = 'leg.updated' AND data->'l'->0->>'y' IS NOT NULL`); n != devices {
 		t.Errorf("%d second wakes, want %d", n, devices)
 	}
 	for _, c := range calls[:3] {

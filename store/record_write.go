@@ -44,7 +44,8 @@ var keyTable = describe("idempotency_keys", "k", "", `
 )
 
 var attemptTable = describe("attempts", "a", "call_id", `
-	ON CONFLICT DO NOTHING -- an outcome is sent again when the answer to its commit was lost`,
+	-- an outcome is sent again when the answer to its commit was lost
+	WHERE NOT EXISTS (SELECT FROM attempts o WHERE o.call_id = q.call_id AND o.id = q.id OFFSET 0)`,
 	text("app_id", func(r *attemptWrite) *string { return &r.appID }),
 	id("call_id", func(r *attemptWrite) *uuid.UUID { return &r.callID }),
 	id("id", func(r *attemptWrite) *uuid.UUID { return &r.ID }),

@@ -53,6 +53,7 @@ func leave(t testing.TB, r *rig, of string, calls int) (last call.Call) {
 		SELECT app_id, call_id, id, 0, leg_id, true, 'delivered', now(), now() FROM attempts WHERE app_id = $1`, of)
 	r.exec(t, `INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at, done_at)
 		SELECT app_id, call_id, id, 'missed_call', device_id, 'push_kit_alert', gen_random_uuid(), 1, now(), now() FROM legs WHERE app_id = $1`, of)
+	r.exec(t, `INSERT INTO plans (app_id, call_id, decisions) SELECT app_id, id, '[]' FROM calls WHERE app_id = $1`, of) // as an earlier version left them
 	return last
 }
 

@@ -243,6 +243,8 @@ var promises = []struct{ what, query string }{
 		AND (w.process IS NOT NULL OR EXISTS (SELECT FROM webhook_deliveries d WHERE d.app_id = w.app_id AND d.webhook_id = w.id AND d.status = 'pending'))`},
 	{"a delivery both waits and is done, or neither", `
 		SELECT event_id FROM webhook_deliveries WHERE (status = 'pending') <> (done_at IS NULL) OR (status = 'pending') <> (next_at IS NOT NULL)`},
+	{"an attempt is recorded twice", `
+		SELECT id FROM attempts GROUP BY call_id, id HAVING count(*) > 1`},
 	{"a device is due the same notice twice", `
 		SELECT leg_id FROM notices GROUP BY call_id, leg_id, purpose HAVING count(*) > 1`},
 }

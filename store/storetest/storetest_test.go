@@ -74,6 +74,8 @@ func TestBroken(t *testing.T) {
 		{"a call that nobody missed", `UPDATE notices SET call_id = (` + live + `)`},
 		{"a call that nobody missed", `UPDATE notices SET call_id = (` + ended + `); UPDATE legs SET status = 'rejected' WHERE call_id = (` + ended + `) AND device_id = 'd2'`},
 		{"the same notice twice", `INSERT INTO notices TABLE notices`},
+		{"an attempt is recorded twice", `INSERT INTO attempts (app_id, call_id, id, leg_id, number, channel, process, started_at, finished_at, outcome, blame)
+			SELECT app_id, call_id, call_id, id, 1, 'push_kit_voip', gen_random_uuid(), now(), now(), 'accepted', 'none' FROM legs WHERE call_id = (` + live + `)`},
 	} {
 		found[tc.what] = true
 		tx := `BEGIN; CREATE TABLE saved_calls AS TABLE calls; CREATE TABLE saved_legs AS TABLE legs; CREATE TABLE saved_events AS TABLE events; CREATE TABLE saved_plans AS TABLE plans;
@@ -94,7 +96,7 @@ func TestBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := conn.Exec(t.Context(), `TRUNCATE notices`); err != nil {
+	if _, err := conn.Exec(t.Context(), `TRUNCATE notices, attempts`); err != nil {
 		t.Fatal(err)
 	}
 	for _, what := range storetest.Promises() {
