@@ -14,7 +14,7 @@ FUZZ = \
 	./call:FuzzEncode ./call:FuzzParseVersion ./call:FuzzCountryOfPhone \
 	./push/apns:FuzzParseAnswer ./push/apns:FuzzBuild \
 	./push/keyfile:FuzzText ./push/pushkit:FuzzParseAnswer ./push/pushkit:FuzzBuild ./push/pushkit:FuzzCallbackCheck ./push/pushkit/pushkitsim:FuzzSend \
-	./push/devicesim:FuzzEvents \
+	./push/webhook:FuzzCheckURL ./push/devicesim:FuzzEvents \
 	./api:FuzzDecodeInvite ./api:FuzzDecodeReports ./api:FuzzDecodeRegistration ./api:FuzzDecodeConfirm ./api:FuzzDecodeDND ./api:FuzzDecodeReceipts ./api:FuzzDefuse ./api:FuzzSaidBy
 
 .PHONY: test lint race fuzz bench bench-invite bench-register bench-bytes bench-stop bench-apns bench-export postgres pgbouncer openapi node python build release release-check

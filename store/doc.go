@@ -13,6 +13,8 @@
 //	TakeReceipts          ─┘    locks: calls  ▲  └─► second wakes ─► Config.OnWakes
 //	                                          └───── notices, with their tokens ─► Config.OnWakes
 //
+//	TakeEvents, FinishDeliveries ─► webhooks, webhook_deliveries, events
+//
 //	a commit here, a NOTIFY of another process, the clock ─► tail ─► Watch, Feed
 //
 // A lane takes all items that wait, writes them in one transaction, and then
@@ -34,4 +36,7 @@
 //     commits afterwards, on any process, with or without NOTIFY.
 //   - Events reads the log by (xid, seq) below the snapshot's xmin, so its reader
 //     misses nothing, in whatever order transactions commit.
+//   - A webhook's place in the log moves in the transaction that writes the
+//     deliveries of what it passes; each is delivered, given up, or waits for the
+//     webhook's process, which others take over from like wakes.
 package store

@@ -11,7 +11,7 @@ import (
 )
 
 // everything is each table of what an app's calls leave behind.
-var everything = []string{"calls", "legs", "plans", "attempts", "notices", "confirms", "reports", "receipts", "events"}
+var everything = []string{"calls", "legs", "plans", "attempts", "notices", "confirms", "reports", "receipts", "events", "webhook_deliveries"}
 
 // rowsOf counts the rows of an app, by table.
 func rowsOf(t testing.TB, r *rig, app string) map[string]int {
@@ -54,6 +54,8 @@ func leave(t testing.TB, r *rig, of string, calls int) (last call.Call) {
 	r.exec(t, `INSERT INTO notices (app_id, call_id, leg_id, purpose, device_id, channel, process, attempt, created_at, done_at)
 		SELECT app_id, call_id, id, 'missed_call', device_id, 'push_kit_alert', gen_random_uuid(), 1, now(), now() FROM legs WHERE app_id = $1`, of)
 	r.exec(t, `INSERT INTO plans (app_id, call_id, decisions) SELECT app_id, id, '[]' FROM calls WHERE app_id = $1`, of) // as an earlier version left them
+	r.exec(t, `INSERT INTO webhook_deliveries (app_id, webhook_id, event_id, type, call_id, call_seq, status, attempts, late, created_at, done_at)
+		SELECT app_id, gen_random_uuid(), id, type, call_id, call_seq, 'delivered', 1, 0, at, now() FROM events WHERE app_id = $1`, of)
 	return last
 }
 

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -185,7 +186,7 @@ func (g Guard) transport(insecure bool) *http.Transport {
 		},
 	}
 	return &http.Transport{
-		DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: dialTimeout,
+		DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConns: 1024, MaxIdleConnsPerHost: inFlight, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression: true, // an answer is read as it comes, and only its beginning
 	}

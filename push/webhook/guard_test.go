@@ -3,10 +3,13 @@ package webhook
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,6 +111,52 @@ func TestURLs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzCheckURL: what is taken for a public endpoint is https, names no address that
+// is not public, and says the same when it is written anew.
+func FuzzCheckURL(f *testing.F) {
+	for _, url := range []string{"https://example.com/hooks?a=b", "https://8.8.8.8:443/", "https://[2606:4700:4700::1111]/", "https://[::ffff:7f00:1]", "https://0x7f.1", "https://a.localhost.", "http://example.com", "https://u@example.com/#x"} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if (Guard{}).CheckURL(text) != nil {
+			return
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Fragment != "" || u.Hostname() == "" {
+			t.Fatalf("%q is taken: %+v, %v", text, u, err)
+		}
+		if a, err := netip.ParseAddr(strings.TrimSuffix(u.Hostname(), ".")); err == nil && !public(plain(a)) {
+			t.Errorf("%q is taken, which names %s", text, a)
+		}
+		if err := (Guard{}).CheckURL(u.String()); err != nil {
+			t.Errorf("%q is taken, and %q is not: %v", text, u, err)
+		}
+	})
+}
+
+// TestTLS: over TLS the certificate must be good, and HTTP/2 is spoken where the
+// endpoint does.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	var proto atomic.Value
+	receiver := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { proto.Store(r.Proto) }))
+	receiver.EnableHTTP2 = true
+	receiver.Config.ErrorLog = log.New(io.Discard, "", 0)
+	receiver.StartTLS()
+	t.Cleanup(receiver.Close)
+	client := Guard{Allow: prefixes("127.0.0.0/8")}.client(5 * time.Second)
+	if resp, err := client.Get(receiver.URL); err == nil {
+		_ = resp.Body.Close()
+		t.Error("an unknown authority is believed")
+	}
+	client.Transport.(byScheme).https.TLSClientConfig.RootCAs = receiver.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	resp, err := client.Get(receiver.URL)
+	if err != nil || proto.Load() != "HTTP/2.0" {
+		t.Fatalf("%v, %v", err, proto.Load())
+	}
+	_ = resp.Body.Close()
 }
 
 // names is a name server on loopback that answers each question for a name with

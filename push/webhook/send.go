@@ -88,6 +88,9 @@ func (d *Deliverer) post(q request, r *result) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", d.config.UserAgent)
+	// Not sent: it tells the transport that the request may be made again on a new
+	// connection where the endpoint had just closed an idle one.
+	req.Header["Idempotency-Key"] = nil
 	sign(req.Header, q.event.ID.String(), d.config.Store.Now(), body, q.secrets)
 	resp, err := d.client.Do(req)
 	if err != nil {
