@@ -5,7 +5,9 @@
 CREATE INDEX events_log ON events (app_id, xid);
 CREATE INDEX events_xid ON events (xid);
 CREATE INDEX events_of_call ON events (call_id);
+CREATE INDEX events_of_others ON events (id) WHERE call_id IS NULL; -- of devices
 DROP INDEX events_feed, events_tail, events_call;
+ALTER TABLE events DROP CONSTRAINT events_pkey;
 
 -- The rows of a call are found by it alone; the call's lock keeps them from
 -- being written twice.

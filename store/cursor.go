@@ -85,6 +85,41 @@ func (s *Store) EndOfLog(ctx context.Context) (c Cursor, err error) {
 	return c, nil
 }
 
+// cursorAt is a cursor behind which an app's events lie that got their ids at a
+// time or later, and no others. The log is sorted by transactions, which have no
+// time: the place is found by halves.
+func (s *Store) cursorAt(ctx context.Context, appID string, from time.Time) (Cursor, error) {
+	// Transactions and ids are in the same order but for a minute or so.
+	target := from.Add(-2 * cursorReach)
+	c := Cursor{Seq: math.MaxInt64, MS: from.Add(cursorReach).UnixMilli()}
+	var first, next int64
+	err := s.pool.QueryRow(ctx, `SELECT e.epoch, e.first_seq, coalesce((SELECT first_seq FROM log_epochs n WHERE n.epoch = e.epoch + 1), $2)
+		FROM log_epochs e WHERE e.epoch = (SELECT coalesce(max(epoch) FILTER (WHERE begun_at <= $1), 1) FROM log_epochs)`, target, int64(math.MaxInt64)).
+		Scan(&c.Epoch, &first, &next)
+	if err != nil {
+		return c, translate(err)
+	}
+	low, high := uint64(1), uint64(math.MaxInt64)
+	for low < high {
+		middle := low + (high-low)/2
+		var id uuid.UUID
+		var xid uint64
+		err := s.pool.QueryRow(ctx, `SELECT e.id, e.xid::text::bigint FROM events e
+			WHERE e.app_id = $1 AND e.xid >= $2::text::xid8 AND e.seq >= $3 AND e.seq < $4
+			ORDER BY e.xid LIMIT 1`, appID, strconv.FormatUint(middle, 10), first, next).Scan(&id, &xid)
+		switch {
+		case err != nil && !errors.Is(err, pgx.ErrNoRows):
+			return c, translate(err)
+		case err == nil && timeOf(id).Before(target):
+			low = xid + 1
+		default:
+			high = middle
+		}
+	}
+	c.XID = low - 1
+	return c, nil
+}
+
 // ErrRestored means that the database was restored, and that nobody has said so
 // to the event log.
 var ErrRestored = errors.New("the event log has transactions that this database has not come to: it was restored into another server. " +

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -217,42 +216,22 @@ func (s *Store) ask(ctx context.Context, appID string, id uuid.UUID, do func(pgx
 	})
 }
 
-// replayReach is how far apart the times and the transactions of events may lie:
-// longer than any transaction of relay lasts.
-const replayReach = 2 * cursorReach
-
 // ReplayWebhook sends all events since a time to an endpoint once more: its place
 // in the log is set back, so what comes now follows after them.
 //
 // Errors: ErrNotFound, ErrHookDisabled, ErrUnavailable.
 func (s *Store) ReplayWebhook(ctx context.Context, appID string, id uuid.UUID, from time.Time) (Webhook, error) {
-	end, err := s.EndOfLog(ctx)
+	at, err := s.EndOfLog(ctx)
+	if err == nil && from.Before(s.Now()) {
+		at, err = s.cursorAt(ctx, appID, from)
+	}
 	if err != nil {
 		return Webhook{}, err
 	}
 	var w Webhook
 	err = s.ask(ctx, appID, id, func(tx pgx.Tx, locked *Webhook) error {
 		w = *locked
-		// The first event since then is found by its id; another that got its id
-		// after it may be of an older transaction.
-		var first uuid.UUID
-		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT id FROM events WHERE app_id = $1 AND id >= $2 ORDER BY id LIMIT 1), $3)`,
-			appID, floorID(from), uuid.Max).Scan(&first)
-		if err != nil {
-			return err
-		}
-		at := end
-		if first != uuid.Max {
-			high := floorID(timeOf(first).Add(replayReach))
-			at = Cursor{Seq: math.MaxInt64, MS: timeOf(first).UnixMilli()}
-			err = tx.QueryRow(ctx, `SELECT (SELECT max(epoch) FROM log_epochs WHERE first_seq <= e.seq), e.xid::text::bigint - 1
-				FROM (SELECT xid, seq FROM events WHERE app_id = $1 AND id >= $2 AND id < $3 OFFSET 0) e
-				ORDER BY 1, e.xid LIMIT 1`, appID, first, high).Scan(&at.Epoch, &at.XID)
-			if err != nil {
-				return err
-			}
-		}
-		_, err = tx.Exec(ctx, `UPDATE webhooks SET log_cursor = $3 WHERE app_id = $1 AND id = $2`, appID, id, at.String())
+		_, err := tx.Exec(ctx, `UPDATE webhooks SET log_cursor = $3 WHERE app_id = $1 AND id = $2`, appID, id, at.String())
 		return err
 	})
 	return one(w, err)

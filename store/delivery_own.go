@@ -183,32 +183,39 @@ func (s *Store) FinishDeliveries(ctx context.Context, appID string, id uuid.UUID
 // Errors: ErrUnavailable.
 func (s *Store) DeliveryEvents(ctx context.Context, appID string, deliveries []Delivery) (map[uuid.UUID]LoggedEvent, error) {
 	found := map[uuid.UUID]LoggedEvent{}
-	var ids []uuid.UUID
+	var calls, ids, others []uuid.UUID
 	for _, d := range deliveries {
-		if d.data != nil {
+		switch {
+		case d.data != nil:
 			found[d.EventID] = d.event()
-		} else {
-			ids = append(ids, d.EventID)
+		case d.CallID != uuid.Nil:
+			calls, ids = append(calls, d.CallID), append(ids, d.EventID)
+		default:
+			others = append(others, d.EventID)
 		}
 	}
-	if len(ids) == 0 {
+	if len(ids)+len(others) == 0 {
 		return found, nil
 	}
-	low, high := span(ids)
+	low, high := span(slices.Concat(ids, others))
 	var page EventPage
-	err := s.readTogether(ctx, func(b *pgx.Batch) {
-		b.Queue(`SELECT e.app_id, e.id, e.type, e.at, e.call_id, coalesce(e.call_seq, 0), e.leg_id, e.xid::text::bigint, e.seq, e.data
-			FROM unnest($2::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
-				SELECT e.* FROM events e WHERE e.app_id = $1 AND e.id = wanted.id AND e.id BETWEEN $3 AND $4 OFFSET 0) e`,
-			appID, ids, low, high).Query(func(rows pgx.Rows) error {
-			var row eventRow
-			_, err := pgx.ForEachRow(rows, row.targets(), func() error {
-				e, err := row.event(0)
-				page.Events = append(page.Events, e)
-				return err
-			})
+	read := func(rows pgx.Rows) error {
+		var row eventRow
+		_, err := pgx.ForEachRow(rows, row.targets(), func() error {
+			e, err := row.event(0)
+			page.Events = append(page.Events, e)
 			return err
 		})
+		return err
+	}
+	err := s.readTogether(ctx, func(b *pgx.Batch) {
+		const columns = `SELECT e.app_id, e.id, e.type, e.at, e.call_id, coalesce(e.call_seq, 0), e.leg_id, e.xid::text::bigint, e.seq, e.data `
+		b.Queue(columns+`FROM unnest($2::uuid[], $3::uuid[]) AS wanted (call_id, id) CROSS JOIN LATERAL (
+				SELECT e.* FROM events e WHERE e.app_id = $1 AND e.call_id = wanted.call_id AND e.id = wanted.id AND e.id BETWEEN $4 AND $5 OFFSET 0) e`,
+			appID, calls, ids, low, high).Query(read)
+		b.Queue(columns+`FROM unnest($2::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+				SELECT e.* FROM events e WHERE e.app_id = $1 AND e.call_id IS NULL AND e.id = wanted.id AND e.id BETWEEN $3 AND $4 OFFSET 0) e`,
+			appID, others, low, high).Query(read)
 	})
 	if err != nil {
 		return nil, err

@@ -79,8 +79,12 @@ func TestLogWatchIsPrompt(t *testing.T) {
 	slow := r.writer(t)
 	slow.do(`SELECT pg_current_xact_id()`)
 	phone(t, r.Store, "u1", "d1")
-	time.AfterFunc(200*time.Millisecond, func() { _ = slow.tx.Commit(t.Context()) })
+	committed := make(chan error, 1)
+	time.AfterFunc(200*time.Millisecond, func() { committed <- slow.tx.Commit(t.Context()) })
 	readWhenWoken(t, r.Store, w, f, 2)
+	if err := <-committed; err != nil {
+		t.Error(err)
+	}
 }
 
 // TestEventFilters: a reader with a filter gets what it asks for, in pages of
