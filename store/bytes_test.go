@@ -57,7 +57,7 @@ func measureBytes(b *testing.B, server *localpg.Server, name string, devices int
 	u := &user{t: b, wakes: map[uuid.UUID][]store.Wake{}}
 	u.Store = storetest.Open(b, store.Config{URL: url, OnWakes: u.take})
 	makeApp(b, u.Store, app, func(p *call.Policy) { p.MaxDevices = 100 })
-	calls := 3000 / devices // Postgres makes a growing table larger by up to 64 pages at once
+	calls := 12_000 / devices // Postgres makes a growing table larger by up to 64 pages at once
 	inParallel(calls, func(n int) {
 		for d := range devices {
 			r := registration(fmt.Sprint("user-", n), fmt.Sprintf("phone-%d-%d", n, d))
