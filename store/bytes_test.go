@@ -95,8 +95,8 @@ func measureBytes(b *testing.B, server *localpg.Server, name string, devices int
 	total := int64(0)
 	for _, table := range tablesOfCalls {
 		total += after[table] - before[table]
-		b.Logf("%-16s %7d", table, (after[table]-before[table])/int64(calls))
-		logParts(b, db, table, calls)
+		fmt.Printf("%-16s %7d  %s\n", table, (after[table]-before[table])/int64(calls), name)
+		printParts(b, db, table, calls)
 	}
 	b.ReportMetric(float64(total)/float64(calls), "disk_B/call")
 	b.ReportMetric(float64(after["WAL"]-before["WAL"])/float64(calls), "WAL_B/call")
@@ -147,16 +147,17 @@ func inParallel(n int, f func(int)) {
 	all.Wait()
 }
 
-// logParts tells where a table's bytes lie: how many rows a call has there and
-// how wide they are, and the bytes a call of the heap and of each index.
-func logParts(b *testing.B, db *pgxpool.Pool, table string, calls int) {
+// printParts tells where a table's bytes lie: how many rows a call has there and
+// how wide they are, and the bytes a call of the heap and of each index. The
+// benchmark's own log would keep ten lines of it.
+func printParts(b *testing.B, db *pgxpool.Pool, table string, calls int) {
 	b.Helper()
 	var rows, width, heap float64
 	err := db.QueryRow(b.Context(), fmt.Sprintf(`SELECT count(*), coalesce(avg(pg_column_size(t.*)), 0), coalesce((SELECT sum(pg_table_size(p.relid)) FROM pg_partition_tree('%s') p), pg_table_size('%[1]s'))::float FROM %[1]s t`, table)).Scan(&rows, &width, &heap)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Logf("%-16s         %4.1f rows of %.0f bytes, heap %.0f", "", rows/float64(calls), width, heap/float64(calls))
+	fmt.Printf("%16s         %4.1f rows of %.0f bytes, heap %.0f\n", "", rows/float64(calls), width, heap/float64(calls))
 	// A partition's index has a name of its own; its columns are those of the table's.
 	parts, err := db.Query(b.Context(), `SELECT substring(pg_get_indexdef(i.indexrelid) FROM 'USING .*'), sum(pg_relation_size(i.indexrelid))::float
 		FROM pg_index i WHERE i.indrelid = to_regclass($1) OR i.indrelid IN (SELECT relid FROM pg_partition_tree(to_regclass($1))) GROUP BY 1 ORDER BY 2 DESC`, table)
@@ -166,7 +167,7 @@ func logParts(b *testing.B, db *pgxpool.Pool, table string, calls int) {
 	var index string
 	var bytes float64
 	if _, err := pgx.ForEachRow(parts, []any{&index, &bytes}, func() error {
-		b.Logf("%-16s         index %5.0f %s", "", bytes/float64(calls), index)
+		fmt.Printf("%16s         index %5.0f %s\n", "", bytes/float64(calls), index)
 		return nil
 	}); err != nil {
 		b.Fatal(err)
