@@ -25,7 +25,7 @@ type receiver struct {
 
 	mu         sync.Mutex
 	server     *http.Server
-	library    *standardwebhooks.Webhook
+	verifier   *standardwebhooks.Webhook
 	unreliable bool
 	source     *rand.Rand
 	taken      []taken // each event once, in the order of its first arrival that was taken
@@ -76,13 +76,13 @@ func (r *receiver) end() {
 
 func (r *receiver) trust(secret string) {
 	r.t.Helper()
-	library, err := standardwebhooks.NewWebhook(secret)
+	verifier, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.library = library
+	r.verifier = verifier
 }
 
 // ServeHTTP takes a delivery, or not.
@@ -101,10 +101,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 func (r *receiver) take(h http.Header, body []byte) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.library == nil {
+	if r.verifier == nil {
 		return false
 	}
-	if err := r.library.Verify(body, h); err != nil {
+	if err := r.verifier.Verify(body, h); err != nil {
 		r.t.Errorf("a delivery that cannot be verified: %v", err)
 		return false
 	}
